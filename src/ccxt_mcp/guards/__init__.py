@@ -1,0 +1,1 @@
+"""What stands between a caller and an exchange: cache, breaker, limiter, batching, meters and redaction."""
