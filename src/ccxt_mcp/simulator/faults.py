@@ -1,0 +1,125 @@
+"""Faults that can be switched on while the simulator runs, to show what its clients make of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from random import Random
+from typing import Any, Literal, cast, get_args
+
+FaultKind = Literal[
+    "latency",  # answer, but `seconds` later
+    "429",  # 429 with Bybit's body 10006, and Retry-After when `retry_after` is set
+    "403",  # 403 with the HTML page of an IP ban
+    "418",  # 418, HTML
+    "500",  # 500, HTML
+    "503",  # 503, HTML
+    "524",  # 524, HTML
+    "html",  # 200 with an HTML page
+    "empty",  # 200 without a body
+    "object",  # 200 with {}
+    "array",  # 200 with []
+    "cut_json",  # 200 with half of the JSON, declared as such
+    "cut_transfer",  # 200 with half of the declared length, then the connection ends
+    "hang",  # no answer for as long as the client waits
+    "drop",  # the connection ends without an answer
+    "lose_reply",  # the request is executed, then the connection ends without an answer
+    "blank_ticker",  # REST tickers without any price; other paths are left alone
+    "clock_skew",  # the server's clock is `skew_ms` off
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One fault, limited to paths that contain `path`, to the next `times` requests, and to a `probability`.
+
+    A clock skew holds until it is cleared; it ignores the three limits.
+    """
+
+    kind: FaultKind
+    path: str = ""
+    times: int | None = None
+    probability: float = 1.0
+    seconds: float = 0.0
+    retry_after: float | None = None
+    skew_ms: int = 0
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(FaultKind):
+            raise ValueError(f"kind: {self.kind!r} is none of {', '.join(get_args(FaultKind))}")
+        if not 0 <= self.probability <= 1:
+            raise ValueError(f"probability: {self.probability!r} is not between 0 and 1")
+
+    @classmethod
+    def parse(cls, document: object) -> Fault:
+        """A fault from decoded JSON with the fields' names. Raises ValueError on an unknown field or a wrong value."""
+        if not isinstance(document, Mapping) or "kind" not in document:
+            raise ValueError("a fault is an object with a kind")
+        known = {field.name for field in fields(cls)}
+        for name, value in cast("Mapping[str, object]", document).items():
+            if name not in known:
+                raise ValueError(f"{name}: a fault has only {', '.join(sorted(known))}")
+            wanted = str if name in {"kind", "path"} else int | float | None
+            if not isinstance(value, wanted):
+                raise ValueError(f"{name}: {value!r} has the wrong type")  # noqa: TRY004 - bad data, not a bad call
+        return cls(**document)
+
+
+class Faults:
+    """The faults in force. Every matching latency adds up; of the others, the first that matches strikes."""
+
+    def __init__(self, seed: int) -> None:
+        self._draw = Random(seed).random
+        self._active: list[Fault] = []
+
+    @property
+    def active(self) -> tuple[Fault, ...]:
+        """The faults in force, with the times that are left."""
+        return tuple(self._active)
+
+    @property
+    def skew_ms(self) -> int:
+        """How far the server's clock is off, in milliseconds."""
+        return sum(fault.skew_ms for fault in self._active if fault.kind == "clock_skew")
+
+    def set(self, *faults: Fault) -> None:
+        """Put these faults in force instead of the present ones."""
+        self._active = list(faults)
+
+    def clear(self) -> None:
+        """Put everything right."""
+        self._active.clear()
+
+    def strike(self, path: str) -> tuple[float, Fault | None]:
+        """What a request to this path suffers: a delay in seconds, and a fault. Uses up one of their times."""
+        delay, struck = 0.0, None
+        for fault in self.active:
+            if not _concerns(fault, path) or (struck and fault.kind != "latency"):
+                continue
+            if fault.probability < 1 and self._draw() >= fault.probability:
+                continue
+            self._use(fault)
+            if fault.kind == "latency":
+                delay += fault.seconds
+            else:
+                struck = fault
+        return delay, struck
+
+    def documents(self) -> list[dict[str, Any]]:
+        """The faults in force, for JSON."""
+        return [asdict(fault) for fault in self._active]
+
+    def _use(self, fault: Fault) -> None:
+        if fault.times is None:
+            return
+        place = next(i for i, one in enumerate(self._active) if one is fault)
+        if fault.times > 1:
+            self._active[place] = replace(fault, times=fault.times - 1)
+        else:
+            del self._active[place]
+
+
+def _concerns(fault: Fault, path: str) -> bool:
+    if fault.kind == "clock_skew":
+        return False
+    return fault.path in path and (fault.kind != "blank_ticker" or path.endswith("/tickers"))
