@@ -1,0 +1,315 @@
+"""The pool: opens exchanges on first use, shares them, their markets and their connections, and closes them."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import ssl
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import aiohttp
+import certifi
+import structlog
+
+from ccxt_mcp.errors import Code, Failure
+from ccxt_mcp.exchanges.lazy import ccxt_version, exchange_class, exchange_ids, unknown_exchange
+from ccxt_mcp.exchanges.quirks import DEMO_TESTNETS, HEADER_TESTNETS, TESTNETS_SHARING_DATA, lineage
+from ccxt_mcp.exchanges.store import MarketSet, MarketStore
+from ccxt_mcp.exchanges.symbols import SymbolIndex
+from ccxt_mcp.exchanges.venue import Gate, Trace, Venue, VenueKey, guarded, traced
+from ccxt_mcp.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+SIMULATOR = "simulator"
+_RETRY_REFRESH = 60.0
+
+Download = Callable[[Trace], Awaitable[MarketSet]]
+Through = Callable[[VenueKey, Download], Awaitable[MarketSet]]
+"""Runs a download of markets behind the caller's guards: breaker, retries, error table."""
+
+
+class Pool:
+    """Instances by (exchange, environment, account). Nothing here is loaded before it is asked for.
+
+    Args:
+        settings: which exchanges are configured how.
+        gate: makes the gate that the requests of an instance pass.
+        simulator: gives ccxt's configuration for a simulator at a URL, or for the embedded one when it is None.
+        ccxt_log: where ccxt's own printing goes.
+        markets_ttl: seconds after which markets are refreshed in the background.
+        clock: monotonic seconds.
+        wall: seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        gate: Callable[[VenueKey, Any], Gate],
+        simulator: Callable[[str | None], Awaitable[dict[str, Any]]],
+        ccxt_log: Callable[..., None],
+        markets_ttl: float = 3600.0,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._settings = settings
+        self._gate = gate
+        self._simulator = simulator
+        self._ccxt_log = ccxt_log
+        self._markets_ttl = markets_ttl
+        self._clock = clock
+        self._wall = wall
+        self._store = MarketStore(settings.cache_dir, ccxt_version=ccxt_version())
+        self._venues: dict[VenueKey, Venue] = {}
+        self._markets: dict[VenueKey, MarketSet] = {}
+        self._tasks: dict[tuple[str, VenueKey], asyncio.Task[Any]] = {}
+        self._refreshed_at: dict[VenueKey, float] = {}
+        self._session: aiohttp.ClientSession | None = None
+        self._ssl: ssl.SSLContext | None = None
+
+    def known(self) -> tuple[str, ...]:
+        """Return the ids of all exchanges that can be asked, the simulators first."""
+        own = [name for name, settings in self._settings.exchanges.items() if settings.simulator]
+        return tuple(dict.fromkeys([SIMULATOR, *own, *exchange_ids()]))
+
+    def key(self, exchange: str, account: str | None = None) -> VenueKey:
+        """Return the key of the instance that public calls use, in the account's environment if one is named.
+
+        Raises:
+            Failure: UNKNOWN_EXCHANGE with the nearest names, or INVALID_ARGUMENT for an unknown account.
+        """
+        if exchange not in self.known():
+            raise unknown_exchange(exchange, self.known())
+        settings = self._settings.exchange(exchange)
+        if account is not None:
+            owner = self._settings.accounts.get(account)
+            if owner is None or owner.exchange != exchange:
+                names = [name for name, owner in self._settings.accounts.items() if owner.exchange == exchange]
+                hint = f"Accounts of {exchange}: {', '.join(names)}." if names else "Leave account out."
+                raise Failure(Code.INVALID_ARGUMENT, f"account is {account[:40]!r}, unknown for {exchange}.", hint=hint)
+            return VenueKey(exchange, owner.mode)
+        if exchange == SIMULATOR or settings.simulator:
+            return VenueKey(exchange, "simulated")
+        return VenueKey(exchange, settings.mode)
+
+    async def open(self, key: VenueKey, *, through: Through) -> Venue:
+        """Return the venue with its markets, opening and loading it when needed.
+
+        Concurrent first callers share one instance and one download; neither ends with a caller that gives up.
+
+        Raises:
+            Failure: what `through` raised; nothing of a failed attempt is kept.
+        """
+        venue = self._venues.get(key)
+        if venue is None or venue.loaded_at is None:
+            venue = await self._shared("open", key, lambda: self._open(key, through))
+        venue.last_used = self._clock()
+        self._refresh_if_old(key, through)
+        return venue
+
+    def venue(self, key: VenueKey) -> Venue:
+        """Return a venue that is open; KeyError if it is not."""
+        return self._venues[key]
+
+    async def describe(self, key: VenueKey) -> Venue:
+        """Return the venue without loading its markets: enough to know what ccxt can do there."""
+        return self._venues.get(key) or await self._shared("build", key, lambda: self._create(key))
+
+    def opened(self) -> Iterator[Venue]:
+        """Iterate over the venues that are open now."""
+        return iter(list(self._venues.values()))
+
+    async def evict_idle(self) -> None:
+        """Close the venues that nobody used for the configured time, and forget their markets in memory."""
+        limit = self._clock() - self._settings.idle_minutes * 60
+        for key, venue in list(self._venues.items()):
+            if venue.last_used < limit and ("open", key) not in self._tasks:
+                del self._venues[key]
+                if all(other.public != key.public for other in self._venues):
+                    self._markets.pop(key.public, None)
+                await venue.close()
+
+    async def close(self) -> None:
+        """Cancel what is under way and close everything; the pool can be used again afterwards."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for venue in list(self._venues.values()):
+            await venue.close()
+        self._venues.clear()
+        self._markets.clear()
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+            await asyncio.sleep(0)  # the loop closes sockets one pass after their transports
+
+    # -- opening ---------------------------------------------------------------------------------------------------
+
+    async def _shared(self, purpose: str, key: VenueKey, start: Callable[[], Awaitable[Any]]) -> Any:
+        task = self._tasks.get((purpose, key)) or self._spawn(purpose, key, start)
+        return await asyncio.shield(task)
+
+    def _spawn(self, purpose: str, key: VenueKey, start: Callable[[], Awaitable[Any]]) -> asyncio.Task[Any]:
+        async def run() -> Any:
+            return await start()
+
+        task = asyncio.create_task(run(), name=f"{purpose} {key.exchange}")
+        self._tasks[purpose, key] = task
+
+        def forget(done: asyncio.Task[Any]) -> None:
+            self._tasks.pop((purpose, key), None)
+            if not done.cancelled():
+                done.exception()  # retrieved here in case that every caller has gone
+
+        task.add_done_callback(forget)
+        return task
+
+    async def _open(self, key: VenueKey, through: Through) -> Venue:
+        venue = await self.describe(key)
+        shared = key.public
+        markets = self._markets.get(shared) or await self._shared(
+            "markets", shared, lambda: self._markets_of(shared, through)
+        )
+        self._install(key, markets)
+        return venue
+
+    async def _markets_of(self, key: VenueKey, through: Through) -> MarketSet:
+        saved = await asyncio.to_thread(self._store.read, _name(key))
+        return saved or await through(key, lambda trace: self._download(key, trace))
+
+    async def _create(self, key: VenueKey) -> Venue:
+        venue = Venue(key, await self._build(key))
+        venue.last_used = self._clock()
+        self._venues[key] = venue
+        if ("sweep", _EVERY) not in self._tasks:
+            self._spawn("sweep", _EVERY, self._sweep)
+        return venue
+
+    def _install(self, key: VenueKey, markets: MarketSet) -> None:
+        self._markets[key.public] = markets
+        for venue in self._venues.values():
+            if venue.key.public == key.public and venue.loaded_at != markets.saved_at:
+                markets.install(venue.exchange)
+                venue.index = SymbolIndex(markets.markets)
+                venue.loaded_at = markets.saved_at
+
+    async def _download(self, key: VenueKey, trace: Trace) -> MarketSet:
+        """Load markets on an instance of their own: no call waits for it, and no credentials take part."""
+        exchange = await self._build(key)
+        try:
+            before = copy.deepcopy(exchange.options)
+            with traced(trace):
+                await exchange.load_markets()
+            if not exchange.markets:
+                raise Failure(Code.BAD_REPLY, f"{key.exchange} answered with no markets at all.")
+            markets = MarketSet.taken_from(exchange, options_before=before, now=self._wall())
+        finally:
+            await exchange.close()
+        try:
+            await asyncio.to_thread(self._store.write, _name(key), markets)
+        except (OSError, TypeError) as error:
+            log.warning("markets not saved", exchange=key.exchange, error=str(error))
+        return markets
+
+    def _refresh_if_old(self, key: VenueKey, through: Through) -> None:
+        markets = self._markets.get(key.public)
+        if (
+            markets is None
+            or self._wall() - markets.saved_at < self._markets_ttl
+            or ("refresh", key.public) in self._tasks
+        ):
+            return
+        if self._clock() - self._refreshed_at.get(key.public, float("-inf")) < _RETRY_REFRESH:
+            return
+        self._refreshed_at[key.public] = self._clock()
+        self._spawn("refresh", key.public, lambda: self._refresh(key.public, through))
+
+    async def _refresh(self, key: VenueKey, through: Through) -> None:
+        try:
+            self._install(key, await through(key, lambda trace: self._download(key, trace)))
+        except Failure as failure:
+            log.warning("markets not refreshed", exchange=key.exchange, reason=failure.code.value.reason)
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(min(60.0, self._settings.idle_minutes * 60))
+            await self.evict_idle()
+
+    # -- building --------------------------------------------------------------------------------------------------
+
+    async def _build(self, key: VenueKey) -> Any:
+        settings = self._settings.exchange(key.exchange)
+        simulated = key.mode == "simulated"
+        base = await asyncio.to_thread(exchange_class, "bybit" if simulated else key.exchange)
+        config: dict[str, Any] = {
+            "enableRateLimit": False,  # the gate takes its place, shared by all instances
+            "timeout": round(self._settings.deadline * 1000),
+            "timeout_on_exit": 0,
+            "session": self._shared_session(),
+            "ssl_context": self._ssl,
+            "enableLastHttpResponse": False,
+            "enableLastJsonResponse": False,
+            "enableLastResponseHeaders": False,
+        }
+        if simulated:
+            config |= {"id": key.exchange} | await self._simulator(settings.simulator)
+        else:
+            names = {"proxy_url": "proxyUrl", "http_proxy": "httpProxy", "socks_proxy": "socksProxy"}
+            config |= {names[name]: url for name, url in settings.chosen.items()}
+        if settings.rate_limit is not None:
+            config["rateLimit"] = settings.rate_limit
+        exchange = guarded(base)(config)
+        if settings.default_type or exchange.has.get("spot"):
+            exchange.options["defaultType"] = settings.default_type or "spot"
+        exchange.gate = self._gate(key, exchange)
+        exchange.log = self._ccxt_log
+        if key.mode == "testnet":
+            enter_testnet(exchange)
+        return exchange
+
+    def _shared_session(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._ssl = ssl.create_default_context(cafile=certifi.where())
+            self._ssl.load_default_certs()
+            connector = aiohttp.TCPConnector(ssl=self._ssl, limit=0, limit_per_host=100, happy_eyeballs_delay=0)
+            self._session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+        return self._session
+
+
+_EVERY = VenueKey("*", "live")
+
+
+def _name(key: VenueKey) -> str:
+    return f"{key.exchange}-{key.mode}"
+
+
+def enter_testnet(exchange: Any) -> None:
+    """Point an instance at its exchange's testnet, or refuse; never leave it on production by accident.
+
+    ccxt's `set_sandbox_mode` leaves production URLs in place where an exchange has no testnet.
+
+    Raises:
+        Failure: TESTNET_NOT_SUPPORTED.
+    """
+    production = copy.deepcopy(exchange.urls["api"])
+    ids = lineage(type(exchange))
+    by_header = bool(ids & HEADER_TESTNETS)
+    if exchange.urls.get("demo") and ids & DEMO_TESTNETS:
+        exchange.enable_demo_trading(True)
+    elif exchange.urls.get("test") or by_header:
+        exchange.set_sandbox_mode(True)
+    else:
+        raise Failure(Code.TESTNET_NOT_SUPPORTED, f"{exchange.id} has no testnet.")
+    shares_data = by_header or ids & TESTNETS_SHARING_DATA
+    if not shares_data and _hosts(exchange.urls["api"]) & _hosts(production):
+        raise Failure(Code.TESTNET_NOT_SUPPORTED, f"{exchange.id} keeps production addresses in its testnet.")
+
+
+def _hosts(urls: Any) -> set[str]:
+    if isinstance(urls, dict):
+        return set().union(*(_hosts(value) for value in urls.values()))
+    return {urls} if isinstance(urls, str) else set()

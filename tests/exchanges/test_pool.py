@@ -1,0 +1,253 @@
+"""The pool: environments that fail closed, sharing, refresh, eviction and a clean end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from ccxt_mcp.errors import Code, Failure
+from ccxt_mcp.exchanges.lazy import exchange_class, exchange_ids
+from ccxt_mcp.exchanges.pool import Download, Pool, enter_testnet
+from ccxt_mcp.exchanges.quirks import HEADER_TESTNETS, TESTNETS_SHARING_DATA, lineage
+from ccxt_mcp.exchanges.store import MarketSet
+from ccxt_mcp.exchanges.translate import Reply
+from ccxt_mcp.exchanges.venue import Trace, VenueKey
+from ccxt_mcp.settings import Settings
+from ccxt_mcp.simulator import Simulator, ccxt_config
+
+MARKETS = "/v5/market/instruments-info"
+KEY = VenueKey("simulator", "simulated")
+
+
+class OpenGate:
+    """A gate without a budget."""
+
+    def admit(self, cost: float, *, private: bool) -> AbstractAsyncContextManager[Any]:
+        return nullcontext(self)
+
+    def unsent(self) -> None: ...
+
+    def observe(self, reply: Reply, url: str) -> None: ...
+
+
+class Time:
+    """A clock that stands until it is moved."""
+
+    now = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+async def simulator() -> AsyncIterator[Simulator]:
+    async with Simulator() as running:
+        yield running
+
+
+@pytest.fixture
+def time() -> Time:
+    return Time()
+
+
+def pool_of(simulator: Simulator, folder: Path, time: Time, **settings: Any) -> Pool:
+    async def config(url: str | None) -> dict[str, Any]:
+        return ccxt_config(url or simulator.url)
+
+    return Pool(
+        Settings(cache_dir=folder, **settings),
+        gate=lambda key, exchange: OpenGate(),
+        simulator=config,
+        ccxt_log=lambda *said: None,
+        clock=time,
+        wall=time,
+    )
+
+
+@pytest.fixture
+async def pool(simulator: Simulator, tmp_path: Path, time: Time) -> AsyncIterator[Pool]:
+    pool = pool_of(simulator, tmp_path, time)
+    yield pool
+    await pool.close()
+
+
+async def straight(key: VenueKey, download: Download) -> MarketSet:
+    return await download(Trace())
+
+
+def urls_of(value: Any) -> set[str]:
+    if isinstance(value, dict):
+        return set().union(*(urls_of(item) for item in value.values()))
+    return {value} if isinstance(value, str) else set()
+
+
+@pytest.mark.parametrize("name", exchange_ids())
+def test_a_testnet_is_entered_wholly_or_refused(name: str) -> None:
+    exchange: Any = exchange_class(name)()
+    production = urls_of(exchange.urls["api"])
+    with suppress(Failure):
+        enter_testnet(exchange)
+        ids = lineage(type(exchange))
+        assert (
+            exchange.isSandboxModeEnabled
+            or exchange.options.get("sandboxMode")
+            or exchange.options["enableDemoTrading"]
+        )
+        alike = urls_of(exchange.urls["api"]) & production
+        assert not alike or ids & (HEADER_TESTNETS | TESTNETS_SHARING_DATA)
+        return
+    with pytest.raises(Failure) as refusal:
+        enter_testnet(exchange_class(name)())
+    assert refusal.value.code is Code.TESTNET_NOT_SUPPORTED
+
+
+def test_a_mode_that_an_account_names_decides_the_environment() -> None:
+    settings: Any = {"accounts": {"practice": {"exchange": "bybit", "mode": "testnet"}}}
+    pool = pool_of(Simulator(), Path(), Time(), **settings)
+    assert pool.key("bybit", "practice") == VenueKey("bybit", "testnet")
+    assert pool.key("bybit") == VenueKey("bybit", "live")
+    with pytest.raises(Failure, match="unknown for kraken"):
+        pool.key("kraken", "practice")
+
+
+async def test_callers_at_once_share_one_instance_and_one_download(pool: Pool, simulator: Simulator) -> None:
+    venues = await asyncio.gather(*(pool.open(KEY, through=straight) for _ in range(20)))
+    assert len({id(venue) for venue in venues}) == 1
+    count = simulator.requests.by_path[MARKETS]
+    await pool.open(KEY, through=straight)
+    assert simulator.requests.by_path[MARKETS] == count
+
+
+async def test_a_caller_that_gives_up_does_not_end_the_download_for_the_others(pool: Pool) -> None:
+    first = asyncio.create_task(pool.open(KEY, through=straight))
+    second = asyncio.create_task(pool.open(KEY, through=straight))
+    await asyncio.sleep(0)
+    first.cancel()
+    assert (await second).markets
+    with pytest.raises(asyncio.CancelledError):
+        await first
+
+
+async def test_a_failed_download_is_forgotten(pool: Pool) -> None:
+    async def fails(key: VenueKey, download: Download) -> MarketSet:
+        raise Failure(Code.NETWORK, "No way through.")
+
+    with pytest.raises(Failure):
+        await pool.open(KEY, through=fails)
+    assert (await pool.open(KEY, through=straight)).markets
+
+
+async def test_accounts_of_one_environment_share_its_markets(pool: Pool, simulator: Simulator) -> None:
+    one = await pool.open(KEY, through=straight)
+    count = simulator.requests.by_path[MARKETS]
+    other = await pool.open(VenueKey("simulator", "simulated", "mine"), through=straight)
+    assert other is not one
+    assert other.exchange is not one.exchange
+    assert other.markets["BTC/USDT"] is one.markets["BTC/USDT"]
+    assert simulator.requests.by_path[MARKETS] == count
+
+
+async def test_old_markets_serve_while_new_ones_load_behind_them(pool: Pool, time: Time) -> None:
+    venue = await pool.open(KEY, through=straight)
+    loaded = venue.loaded_at
+    time.now += 3601
+    started, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slowly(key: VenueKey, download: Download) -> MarketSet:
+        started.set()
+        await go_on.wait()
+        return await download(Trace())
+
+    assert (await pool.open(KEY, through=slowly)).loaded_at == loaded
+    await started.wait()
+    refresh = next(task for task in asyncio.all_tasks() if task.get_name() == "refresh simulator")
+    assert (await pool.open(KEY, through=slowly)).loaded_at == loaded
+    go_on.set()
+    await refresh
+    assert venue.loaded_at == time.now
+
+
+async def test_a_failed_refresh_leaves_the_old_markets_and_is_not_repeated_at_once(pool: Pool, time: Time) -> None:
+    venue = await pool.open(KEY, through=straight)
+    time.now += 3601
+    tries = 0
+
+    async def fails(key: VenueKey, download: Download) -> MarketSet:
+        nonlocal tries
+        tries += 1
+        raise Failure(Code.NETWORK, "No way through.")
+
+    for _ in range(3):
+        await pool.open(KEY, through=fails)
+        for _ in range(3):
+            await asyncio.sleep(0)
+    assert tries == 1
+    assert venue.markets
+
+
+async def test_idle_venues_are_closed_and_open_again_from_disk(pool: Pool, time: Time, simulator: Simulator) -> None:
+    venue = await pool.open(KEY, through=straight)
+    time.now += 29 * 60
+    await pool.evict_idle()
+    assert list(pool.opened()) == [venue]
+    time.now += 2 * 60
+    await pool.evict_idle()
+    assert not list(pool.opened())
+    simulator.requests.reset()
+    assert (await pool.open(KEY, through=straight)).markets
+    assert MARKETS not in simulator.requests.by_path
+
+
+async def test_nothing_is_left_after_closing_and_the_pool_opens_again(pool: Pool) -> None:
+    before = asyncio.all_tasks()
+    await pool.open(KEY, through=straight)
+    await pool.close()
+    assert asyncio.all_tasks() == before
+    assert (await pool.open(KEY, through=straight)).markets
+
+
+async def test_a_file_of_markets_that_is_damaged_is_loaded_anew(
+    pool: Pool, simulator: Simulator, tmp_path: Path, time: Time
+) -> None:
+    await pool.open(KEY, through=straight)
+    (saved,) = (tmp_path / "markets").rglob("*.json")
+    saved.write_bytes(saved.read_bytes()[:1000])
+    other = pool_of(simulator, tmp_path, time)
+    assert (await other.open(KEY, through=straight)).markets
+    await other.close()
+    assert saved.stat().st_size > 1000
+
+
+async def test_what_was_slimmed_and_saved_is_what_ccxt_needs(
+    pool: Pool, tmp_path: Path, simulator: Simulator, time: Time
+) -> None:
+    fresh = await pool.open(KEY, through=straight)
+    again = pool_of(simulator, tmp_path, time)
+    restored = await again.open(KEY, through=straight)
+    assert restored.markets == fresh.markets
+    assert await restored.call("fetchTicker", "BTC/USDT:USDT", trace=Trace())
+    assert restored.exchange.market_id("BTC/USDT") == "BTCUSDT"
+    assert restored.exchange.currency("BTC")["code"] == "BTC"
+    await again.close()
+
+
+async def test_all_instances_share_one_connector(pool: Pool) -> None:
+    one = await pool.open(KEY, through=straight)
+    other = await pool.open(VenueKey("simulator", "simulated", "mine"), through=straight)
+    assert isinstance(one.exchange.session, aiohttp.ClientSession)
+    assert one.exchange.session is other.exchange.session
+    assert one.exchange.ssl_context is other.exchange.ssl_context
+
+
+async def test_the_cost_of_a_call_is_known_without_sending_it(pool: Pool, simulator: Simulator) -> None:
+    venue = await pool.open(KEY, through=straight)
+    simulator.requests.reset()
+    assert await venue.cost_of("fetchTicker", "BTC/USDT") == 5
+    assert await venue.cost_of("fetchTickers", ["BTC/USDT", "ETH/USDT"]) == 5
+    assert simulator.requests.total == 0
