@@ -1,0 +1,1 @@
+"""Pure functions over ccxt's unified data: no clock, no network, no exchange."""
