@@ -1,0 +1,120 @@
+"""The adapter between our tools and the SDK: small schemas, one envelope, no error that says nothing."""
+
+from difflib import get_close_matches
+from functools import partial, update_wrapper
+from typing import Any, Self
+
+import structlog
+from mcp.server.mcpserver import Context
+from mcp.server.mcpserver.tools import Tool
+from mcp.server.mcpserver.utilities.context_injection import find_context_parameter
+from mcp.shared.exceptions import MCPError
+from pydantic import PrivateAttr, ValidationError
+
+from ccxt_mcp.envelope import Envelope, internal_failure
+from ccxt_mcp.errors import Code, Failure
+from ccxt_mcp.gateway import Gateway
+from ccxt_mcp.text import clean_text
+from ccxt_mcp.tools import ToolSpec
+from ccxt_mcp.tools.answer import answer
+
+log = structlog.get_logger(__name__)
+
+OUTPUT_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "success": {"type": "boolean"},
+        "data": {"type": "object"},
+        "error": {"type": "object"},
+        "metadata": {"type": "object"},
+    },
+    "required": ["success", "metadata"],
+}
+"""The envelope; what `data` holds is told by the tool's description and by each table's own columns."""
+
+
+class GatewayTool(Tool):
+    """A tool of the catalogue, bound to a gateway."""
+
+    _gateway: Gateway = PrivateAttr()
+
+    @classmethod
+    def bind(cls, spec: ToolSpec, gateway: Gateway) -> Self:
+        """Return the SDK's tool for a catalogue entry."""
+        function = partial(spec.function, gateway)
+        update_wrapper(function, spec.function)
+        vars(function).pop("__wrapped__")  # or its signature would have the gateway back
+        bound = cls.from_function(
+            function,
+            name=spec.name,
+            title=spec.title,
+            description=(spec.function.__doc__ or "").partition("\n")[0],
+            context_kwarg=find_context_parameter(spec.function),
+            annotations=spec.annotations,
+            structured_output=False,
+        )
+        tool = cls(**{name: getattr(bound, name) for name in cls.model_fields})
+        tool.parameters = compact_schema(tool.parameters)
+        tool.fn_metadata.output_schema = OUTPUT_SCHEMA
+        tool._gateway = gateway
+        return tool
+
+    async def run(self, arguments: dict[str, Any], context: Context[Any, Any], convert_result: bool = False) -> Any:
+        """Validate, call and answer; whatever goes wrong becomes a failure envelope."""
+        named = arguments.get("exchange")
+        exchange = clean_text(named, 40) if isinstance(named, str) else None
+        try:
+            envelope = await self._call(arguments, context)
+        except Failure as failure:
+            envelope = self._gateway.failed(failure, exchange)
+        except MCPError:
+            raise
+        except Exception:
+            envelope = self._gateway.failed(internal_failure(), exchange)
+            log.exception("tool crashed", tool=self.name, request_id=envelope.metadata.request_id)
+        return answer(envelope, cap=self._gateway.settings.answer_cap)
+
+    async def _call(self, arguments: dict[str, Any], context: Context[Any, Any]) -> Envelope:
+        known = self.fn_metadata.arg_model.model_fields
+        if unknown := [name for name in arguments if name not in known]:
+            near = get_close_matches(unknown[0], known, 1)
+            hint = f"Did you mean {near[0]}?" if near else f"Arguments: {', '.join(known) or 'none'}."
+            raise Failure(
+                Code.INVALID_ARGUMENT, f"{clean_text(unknown[0], 40)} is no argument of {self.name}.", hint=hint
+            )
+        try:
+            validated = self.fn_metadata.validate_arguments(arguments)
+        except ValidationError as error:
+            raise Failure(Code.INVALID_ARGUMENT, _first_problem(error)) from None
+        own = {self.context_kwarg: context} if self.context_kwarg else {}
+        return await self.fn_metadata.call_fn(self.fn, self.is_async, validated, own)
+
+
+def compact_schema(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return a JSON schema without titles, and with "may be left out" said once instead of by a null type."""
+    return _compact(schema)
+
+
+def _compact(node: Any, *, names: bool = False) -> Any:
+    if isinstance(node, list):
+        return [_compact(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    if names:  # the keys are arguments' names, so "title" or "default" may be one of them
+        return {name: _compact(item) for name, item in node.items()}
+    options = [option for option in node.get("anyOf", []) if option != {"type": "null"}]
+    if len(options) == 1:
+        node = options[0] | {name: item for name, item in node.items() if name != "anyOf"}
+    elif options:
+        node = node | {"anyOf": options}
+    return {
+        name: _compact(item, names=name == "properties")
+        for name, item in node.items()
+        if name != "title" and not (name == "default" and item is None)
+    }
+
+
+def _first_problem(error: ValidationError) -> str:
+    problem = error.errors(include_input=False, include_url=False, include_context=False)[0]
+    place = ".".join(str(part) for part in problem["loc"][:1]) or "arguments"
+    return f"{place}: {problem['msg'][:200]}."
