@@ -1,0 +1,91 @@
+"""The benchmark: its arithmetic, and its one question that needs no other process."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # bench/ stands beside the tests and is not installed
+
+from bench import __main__ as program
+from bench.measure import Answer, Finding, at_least, at_most, compared, difference, in_turn, ratio
+from bench.questions import h_bytes
+from bench.report import document, show
+
+
+def test_subjects_have_their_turns_in_every_round_and_warm_up_does_not_count() -> None:
+    turns: list[str] = []
+    clock = itertools.count()
+
+    def subject(name: str) -> float:
+        turns.append(name)
+        return float(next(clock))
+
+    figures = in_turn({"a": lambda: subject("a"), "b": lambda: subject("b")}, rounds=2, warm_up=1)
+    assert turns == ["a", "b"] * 3
+    assert figures == {"a": [2.0, 4.0], "b": [3.0, 5.0]}
+
+
+def test_ratios_and_differences_are_medians_of_rounds_so_that_one_slow_round_changes_nothing() -> None:
+    assert ratio([2.0, 4.0, 900.0], [1.0, 2.0, 3.0]) == 2.0
+    assert difference([2.0, 5.0, 900.0], [1.0, 2.0, 3.0]) == 3.0
+
+
+@pytest.mark.parametrize(("figures", "baseline"), [([1.0], [1.0, 2.0]), ([], [])])
+def test_figures_without_a_baseline_of_the_same_rounds_are_refused(figures: list[float], baseline: list[float]) -> None:
+    with pytest.raises(ValueError, match="no rounds"):
+        ratio(figures, baseline)
+
+
+def test_a_comparison_shows_both_medians_and_judges_the_ratio() -> None:
+    finding = compared("start", [0.2, 0.3, 0.4], [0.1, 0.3, 0.1], target=at_most(2))
+    assert (finding.figure, finding.baseline, finding.ratio, finding.passed) == (300.0, 100.0, 2.0, True)
+    assert compared("rate", [3.0], [2.0], unit="calls/s", scale=1, target=at_least(2)).passed is False
+
+
+def test_a_finding_without_a_ratio_is_judged_by_its_figure_and_one_without_a_target_not_at_all() -> None:
+    assert Finding("added", 1.5, "ms", target=at_most(1)).passed is False
+    assert Finding("added", 1.5, "ms").passed is None
+    assert Answer("question", [Finding("added", 1.5, "ms")]).passed
+
+
+async def test_the_sizes_of_answers_are_measured_and_lists_keep_their_target(tmp_path: Path) -> None:
+    sizes = await h_bytes.measure_sizes(tmp_path)
+    assert list(sizes) == [case.what for case in h_bytes.CASES]
+    assert all(min(size) > 0 for size in sizes.values())
+    assert all(finding.passed is not False for finding in h_bytes.findings(sizes))
+
+
+def answer(figure: float) -> Answer:
+    return Answer("How much?", [Finding("it", figure, "ms", 2.0, figure / 2, at_most(1))], "half [of] it", ["a note"])
+
+
+def test_a_table_tells_figure_baseline_ratio_target_and_verdict() -> None:
+    console = Console(width=100)
+    with console.capture() as captured:
+        show("x", answer(3.0), console)
+    text = captured.get()
+    assert "(x) How much?" in text
+    assert "half [of] it" in text
+    assert [word for word in ("3 ms", "2 ms", "1.50", "≤ 1", "MISSED") if word not in text] == []
+
+
+def test_a_run_as_json_holds_every_finding() -> None:
+    told: Any = json.loads(json.dumps(document({"x": answer(1.0)})))
+    assert told["questions"]["x"]["findings"] == [
+        {"what": "it", "figure": 1.0, "unit": "ms", "baseline": 2.0, "ratio": 0.5, "target": "≤ 1", "passed": True}
+    ]
+
+
+@pytest.mark.parametrize(("words", "code"), [([], 0), (["--check"], 1), (["good", "--check"], 0)])
+def test_a_missed_target_fails_the_run_only_when_it_is_asked_to_check(
+    monkeypatch: pytest.MonkeyPatch, words: list[str], code: int
+) -> None:
+    questions = {"good": lambda: answer(1.0), "bad": lambda: answer(3.0)}
+    assert program.run(words, questions=questions) == code
