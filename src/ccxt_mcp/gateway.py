@@ -164,7 +164,7 @@ class Gateway:
         venue = await self.pool.open(key, through=self._load_markets)
         if call.method == "loadMarkets":
             age = max(0.0, self._wall() - (venue.loaded_at or 0.0))
-            return Served(venue, cached=True, age=age, stale=age > row.ttl({}, None, 0))
+            return Served(venue, cached=True, age=age, stale=self.pool.is_stale(key))
         venue.require(row.needs or call.method)
         arguments = _resolved(venue, call)
         return await self.cache.get_or_fetch(

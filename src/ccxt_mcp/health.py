@@ -21,11 +21,11 @@ def exchange_health(gateway: Gateway, exchange: str) -> dict[str, Any]:
     return {
         "state": breaker.state,
         "retryAfterMs": round(breaker.retry_after * 1000) or None,
-        "p50Ms": recent.p50_ms,
-        "p95Ms": recent.p95_ms,
-        "errorRate": recent.error_rate,
+        "p50Ms": _rounded(recent.p50_ms, 1),
+        "p95Ms": _rounded(recent.p95_ms, 1),
+        "errorRate": _rounded(recent.error_rate, 4),
         "calls": recent.calls,
-        "cacheHitRate": cache.hit_rate,
+        "cacheHitRate": _rounded(cache.hit_rate, 4),
         "lastFailure": recent.last_failure,
     }
 
@@ -46,6 +46,10 @@ def server_health(gateway: Gateway) -> dict[str, Any]:
     return {
         "version": __version__,
         "uptimeSeconds": round(gateway.meters.uptime, 1),
-        "cache": {"entries": totals.entries, "bytes": totals.bytes, "hitRate": totals.hit_rate},
+        "cache": {"entries": totals.entries, "bytes": totals.bytes, "hitRate": _rounded(totals.hit_rate, 4)},
         "exchanges": Table(_COLUMNS, rows),
     }
+
+
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(value, digits)

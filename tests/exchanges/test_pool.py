@@ -189,6 +189,7 @@ async def test_a_failed_refresh_leaves_the_old_markets_and_is_not_repeated_at_on
             await asyncio.sleep(0)
     assert tries == 1
     assert venue.markets
+    assert pool.is_stale(KEY)
 
 
 async def test_idle_venues_are_closed_and_open_again_from_disk(pool: Pool, time: Time, simulator: Simulator) -> None:

@@ -67,6 +67,7 @@ class Pool:
         self._markets: dict[VenueKey, MarketSet] = {}
         self._tasks: dict[tuple[str, VenueKey], asyncio.Task[Any]] = {}
         self._refreshed_at: dict[VenueKey, float] = {}
+        self._not_refreshed: set[VenueKey] = set()
         self._session: aiohttp.ClientSession | None = None
         self._ssl: ssl.SSLContext | None = None
 
@@ -117,6 +118,10 @@ class Pool:
     async def describe(self, key: VenueKey) -> Venue:
         """Return the venue without loading its markets: enough to know what ccxt can do there."""
         return self._venues.get(key) or await self._shared("build", key, lambda: self._create(key))
+
+    def is_stale(self, key: VenueKey) -> bool:
+        """Whether the markets are past their time and the last attempt to refresh them failed."""
+        return key.public in self._not_refreshed
 
     def opened(self) -> Iterator[Venue]:
         """Iterate over the venues that are open now."""
@@ -231,7 +236,9 @@ class Pool:
     async def _refresh(self, key: VenueKey, through: Through) -> None:
         try:
             self._install(key, await through(key, lambda trace: self._download(key, trace)))
+            self._not_refreshed.discard(key)
         except Failure as failure:
+            self._not_refreshed.add(key)
             log.warning("markets not refreshed", exchange=key.exchange, reason=failure.code.value.reason)
 
     async def _sweep(self) -> None:
