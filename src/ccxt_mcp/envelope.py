@@ -9,7 +9,9 @@ from ccxt_mcp.errors import Code, Failure
 from ccxt_mcp.text import clean_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Hashable, Sequence
+
+    from ccxt_mcp.kept import Kept
 
 VERSION = "TAPS-1.0.0"
 
@@ -134,11 +136,16 @@ def _position(cursor: str | None) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """One answer: data or a failure, and its metadata."""
+    """One answer: data or a failure, and its metadata.
+
+    Attributes:
+        kept: the data, where other answers may have the same, with what was made of it already.
+    """
 
     metadata: Metadata
     data: Any = None
     failure: Failure | None = None
+    kept: Kept | None = field(default=None, repr=False, compare=False)
 
     @property
     def success(self) -> bool:
@@ -146,8 +153,18 @@ class Envelope:
         return self.failure is None
 
     def map(self, shape: Callable[[Any], Any]) -> Self:
-        """Return the same answer with its data shaped; a failure stays as it is."""
-        return self if self.failure is not None else replace(self, data=shape(self.data))
+        """Return the same answer with its data shaped, however that depends on the call; a failure stays as it is."""
+        return self if self.failure is not None else type(self)(self.metadata, shape(self.data))
+
+    def shaped(self, shape: Callable[..., Any], *arguments: Hashable) -> Self:
+        """Return the same answer with `shape(data, *arguments)` as data; a failure stays as it is.
+
+        Answers with the same data have it shaped once; see `Kept.made` for what that asks of the shape.
+        """
+        if self.kept is None or self.failure is not None:
+            return self.map(lambda data: shape(data, *arguments))
+        kept = self.kept.made(shape, *arguments)
+        return type(self)(self.metadata, kept.value, kept=kept)
 
     def unwrap(self) -> Any:
         """Return the data, or raise the failure."""

@@ -7,12 +7,14 @@ import sys
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection, Hashable
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
+from functools import partial
 from itertools import islice
 from typing import Any, Generic, TypeVar
 
 from ccxt_mcp.errors import Failure
 from ccxt_mcp.guards.flight import Flight
+from ccxt_mcp.kept import Kept
 
 T = TypeVar("T")
 
@@ -32,12 +34,14 @@ class Served(Generic[T]):
         cached: whether it was here already; not so for those who waited for its request.
         age: seconds since it arrived from the exchange.
         stale: whether it is past its time, and served because the exchange failed.
+        kept: the value together with what callers make of it, while the cache has it.
     """
 
     value: T
     cached: bool
     age: float
     stale: bool
+    kept: Kept | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,18 +86,18 @@ class _Tally:
     bytes: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class _Entry:
     """A kept value; times on the cache's clock."""
 
-    value: Any
+    kept: Kept
     arrived: float
     fresh_until: float
     kept_until: float
     size: int
 
     def served(self, now: float) -> Served[Any]:
-        return Served(self.value, cached=True, age=now - self.arrived, stale=now >= self.fresh_until)
+        return Served(self.kept.value, True, now - self.arrived, now >= self.fresh_until, self.kept)
 
 
 class Cache:
@@ -128,13 +132,9 @@ class Cache:
         Raises:
             Failure: the request failed, and no value was kept that may serve instead.
         """
+        if (hit := self.fresh(key)) is not None:
+            return hit
         tally = self._tally(key)
-        entry = self._entries.get(key)
-        now = self._clock()
-        if entry is not None and now < entry.fresh_until:
-            tally.hits += 1
-            self._entries.move_to_end(key)
-            return entry.served(now)
         flight = self._flights.get(key)
         if flight is not None and flight.joinable:
             tally.coalesced += 1
@@ -149,6 +149,15 @@ class Cache:
             tally.stale_served += 1
             self._entries.move_to_end(key)
             return kept
+
+    def fresh(self, key: Hashable) -> Served[Any] | None:
+        """Return the kept value while it is fresh, as `get_or_fetch` does, and None when that had to ask."""
+        entry, now = self._entries.get(key), self._clock()
+        if entry is None or now >= entry.fresh_until:
+            return None
+        self._tally(key).hits += 1
+        self._entries.move_to_end(key)
+        return entry.served(now)
 
     def peek(self, key: Hashable) -> Served[Any] | None:
         """Return what is kept, fresh or stale, and change nothing."""
@@ -170,8 +179,8 @@ class Cache:
         async def work() -> Served[T]:
             value = await fetch()
             arrived = self._clock()
-            self._keep(key, value, arrived, ttl(value), stale_for)
-            return Served(value, cached=False, age=0.0, stale=False)
+            kept = self._keep(key, value, arrived, ttl(value), stale_for)
+            return Served(value, cached=False, age=0.0, stale=False, kept=kept)
 
         def landed(flight: Flight[Served[T]]) -> None:
             self._aloft.discard(flight)
@@ -183,16 +192,27 @@ class Cache:
         self._aloft.add(flight)
         return flight
 
-    def _keep(self, key: Hashable, value: Any, arrived: float, ttl: float, stale_for: float) -> None:
+    def _keep(self, key: Hashable, value: Any, arrived: float, ttl: float, stale_for: float) -> Kept | None:
         self._drop(key)
         if ttl <= 0:
-            return
+            return None
         size = _ENTRY_BYTES + size_of(key) + size_of(value)
         if size * _LARGEST_SHARE > self._max_bytes:
-            return
-        self._entries[key] = _Entry(value, arrived, arrived + ttl, arrived + ttl + stale_for, size)
+            return None
+        kept = Kept(value, charge=partial(self._charge, key))
+        self._entries[key] = _Entry(kept, arrived, arrived + ttl, arrived + ttl + stale_for, size)
         self._count(key, 1, size)
         self._make_room(arrived)
+        return kept
+
+    def _charge(self, key: Hashable, made: Any) -> None:
+        """Count what was made of a value; if that was replaced meanwhile, the one after it pays."""
+        entry = self._entries.get(key)
+        if entry is not None:
+            more = size_of(made)
+            entry.size += more
+            self._count(key, 0, more)
+            self._make_room(self._clock())
 
     def _make_room(self, now: float) -> None:
         while self._entries:

@@ -17,6 +17,21 @@ _CLIPS = (None, 4096, 512, 64, 8)  # characters of a text, items of a list, trie
 _SLACK = 64  # bytes by which a table's cursor and note may differ from those of its empty page
 
 
+class _Body(NamedTuple):
+    """The data in both channels, and the bytes of each; the same in every answer with this data."""
+
+    structured: Any
+    text: str
+    json_bytes: int
+    text_bytes: int
+
+    @classmethod
+    def of(cls, data: Any) -> Self:
+        """Return the body of plain data."""
+        structured, text = _structured(data), worded(data)
+        return cls(structured, text, len(orjson.dumps(structured)), len(text.encode()))
+
+
 class _Rendered(NamedTuple):
     """Both channels of an answer; each is complete by itself, since clients show either."""
 
@@ -49,9 +64,8 @@ def answer(envelope: Envelope, *, cap: int) -> CallToolResult:
     """
     if envelope.failure is not None:
         return _failed(envelope, cap).result(is_error=True)
-    data = plain(envelope.data)
-    whole = _rendered(envelope, data)
-    return (whole if whole.fits(cap) else _shortened(envelope, data, cap)).result()
+    whole = _whole(envelope.metadata, envelope.shaped(_body).data)
+    return (whole if whole.fits(cap) else _shortened(envelope, plain(envelope.data), cap)).result()
 
 
 def _failed(envelope: Envelope, cap: int) -> _Rendered:
