@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 from mcp.server.caching import CacheHint
@@ -88,19 +88,15 @@ def build_gateway(settings: Settings) -> tuple[Gateway, _Simulators]:
     return gateway, simulators
 
 
-def build_server(settings: Settings | None = None) -> MCPServer[Gateway]:
-    """Return the MCP server; it opens nothing until a tool asks for it.
-
-    Raises:
-        Failure: INVALID_ARGUMENT when the settings, or the toolsets that they name, make no sense.
-    """
-    settings = settings or load_settings()
-    gateway, simulators = build_gateway(settings)
+def _lifespan(
+    gateway: Gateway, simulators: _Simulators
+) -> Callable[[MCPServer[Gateway]], AbstractAsyncContextManager[Gateway]]:
+    """Return the server's lifespan: each connection enters it, and the last one to leave closes up."""
     sessions = 0
 
     @asynccontextmanager
     async def lifespan(_: MCPServer[Gateway]) -> AsyncGenerator[Gateway]:
-        nonlocal sessions  # each stdio or in-memory connection enters it; the last one to leave closes up
+        nonlocal sessions
         sessions += 1
         try:
             yield gateway
@@ -110,6 +106,17 @@ def build_server(settings: Settings | None = None) -> MCPServer[Gateway]:
                 await gateway.close()
                 await simulators.close()
 
+    return lifespan
+
+
+def build_server(settings: Settings | None = None) -> MCPServer[Gateway]:
+    """Return the MCP server; it opens nothing until a tool asks for it.
+
+    Raises:
+        Failure: INVALID_ARGUMENT when the settings, or the toolsets that they name, make no sense.
+    """
+    settings = settings or load_settings()
+    gateway, simulators = build_gateway(settings)
     try:
         specs = chosen_tools(settings.toolsets, read_only=settings.read_only)
     except ValueError as error:
@@ -120,7 +127,7 @@ def build_server(settings: Settings | None = None) -> MCPServer[Gateway]:
         instructions=INSTRUCTIONS,
         version=__version__,
         tools=[GatewayTool.bind(spec, gateway) for spec in specs],
-        lifespan=lifespan,
+        lifespan=_lifespan(gateway, simulators),
         log_level="WARNING",
         cache_hints={
             "tools/list": CacheHint(ttl_ms=3_600_000, scope="public"),
