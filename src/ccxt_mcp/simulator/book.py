@@ -65,7 +65,7 @@ class Depth:
 
     def _side(self, best: int, step: int, band: int, slice_: int) -> Iterator[Level]:
         number = best // band
-        yield Level(best, self._size(number, 0, slice_))
+        yield Level(best, self._size(best, 0, slice_))  # by its price: both sides may begin in one band
         steps = 1
         while number >= 0:
             price = number * band + self._place(number, band)
