@@ -84,7 +84,9 @@ async def exchange_status(gateway: Gateway, exchange: ExchangeId, account: Accou
         told = {"status": own.get("status"), "updated": iso(own.get("updated")), "until": iso(own.get("eta"))}
     elif probe == "fetchTime":
         told = {"serverTime": iso(answer.data)}
-    data = {"answers": answer.success} | told | exchange_health(gateway, exchange)
+    budget = gateway.rate_limit(venue.key)
+    left = {"budgetLeft": budget.remaining if budget else None}
+    data = {"answers": answer.success} | told | exchange_health(gateway, exchange) | left
     return Envelope(answer.metadata, data=as_data(data))
 
 
