@@ -204,6 +204,28 @@ async def test_a_client_that_does_not_read_is_asked_for_no_more_until_it_does() 
         await wire.close()
 
 
+async def test_what_nobody_takes_is_read_no_more_than_a_little_ahead() -> None:
+    with wired() as (wire, to_wire, _):
+        reading = asyncio.create_task(wire.read_line())
+        await asyncio.sleep(0)  # from now on the wire listens
+        os.set_blocking(to_wire, False)
+        os.write(to_wire, b"first\n")
+        assert await reading == b"first"
+        lines = [b"%07d" % number for number in range(MAX_UNSENT // 8)]
+        unwritten = b"\n".join(lines) + b"\n"
+        refused = 0
+        while refused < 10:
+            try:
+                unwritten = unwritten[os.write(to_wire, unwritten) :]
+            except BlockingIOError:
+                refused += 1
+            await asyncio.sleep(0)
+        taken = (MAX_UNSENT - len(unwritten)) // 8
+        assert taken < MAX_UNSENT // 16
+        assert [await wire.read_line() for _ in range(taken)] == lines[:taken]
+        await wire.close()
+
+
 async def test_the_end_of_the_input_is_noticed_although_the_client_does_not_read() -> None:
     ended: list[str] = []
     with wired(ended) as (wire, to_wire, from_wire):

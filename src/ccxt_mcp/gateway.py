@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial
@@ -106,20 +105,23 @@ class Gateway:
         """Answer a call within its deadline: with data, or with a failure that says what to do. Never raises."""
         request_id = _request_id()
         key: VenueKey | None = None
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
-            try:
-                row = METHODS[call.method]
-                key = self.pool.key(call.exchange, call.account)
-                served = await self._within_deadline(call, row, key)
-            except Failure as failure:
-                log.info(
-                    "call failed",
-                    exchange=clean_text(call.exchange, 40),
-                    method=call.method,
-                    reason=failure.code.value.reason,
-                )
-                return Envelope(self._metadata(call, request_id, key), failure=failure)
-        return Envelope(self._metadata(call, request_id, key, served), data=served.value)
+        try:
+            row = METHODS[call.method]
+            key = self.pool.key(call.exchange, call.account)
+            served = self._at_hand(call, row, key)
+            if served is None:
+                with structlog.contextvars.bound_contextvars(request_id=request_id):
+                    served = await self._within_deadline(call, row, key)
+        except Failure as failure:
+            log.info(
+                "call failed",
+                exchange=clean_text(call.exchange, 40),
+                method=call.method,
+                reason=failure.code.value.reason,
+                request_id=request_id,
+            )
+            return Envelope(self._metadata(call, request_id, key), failure=failure)
+        return Envelope(self._metadata(call, request_id, key, served), served.value, kept=served.kept)
 
     async def open(self, exchange: str, account: str | None = None) -> Venue:
         """Return the exchange with its markets loaded.
@@ -149,6 +151,13 @@ class Gateway:
         """Return the present in milliseconds since the epoch."""
         return round(self._wall() * 1000)
 
+    def _at_hand(self, call: Call, row: Method, key: VenueKey) -> Served[Any] | None:
+        """Return what is fresh in the cache, without a task or a timer: there is nothing to wait for."""
+        venue = self.pool.ready(key, through=self._load_markets)
+        if venue is None or call.method == "loadMarkets":
+            return None
+        return self.cache.fresh(_cache_key(call, row, key, _resolved(venue, call)))
+
     async def _within_deadline(self, call: Call, row: Method, key: VenueKey) -> Served[Any]:
         seconds = min(row.deadline, self.settings.deadline)
         token = _deadline.set(self._clock() + seconds * _SEND_SHARE)
@@ -168,7 +177,7 @@ class Gateway:
         venue.require(row.needs or call.method)
         arguments = _resolved(venue, call)
         return await self.cache.get_or_fetch(
-            (key.exchange, key.mode, call.account if row.private else None, call.method, _frozen(arguments)),
+            _cache_key(call, row, key, arguments),
             partial(self._fetch, venue, call.method, arguments),
             ttl=lambda value: row.ttl(arguments, value, self._wall()),
             stale_for=row.stale_for,
@@ -321,7 +330,7 @@ class Gateway:
         return Metadata(
             request_id=request_id,
             timestamp=self.now_ms(),
-            exchange=clean_text(call.exchange, 40),
+            exchange=key.exchange if key else clean_text(call.exchange, 40),
             mode=key.mode if key else None,
             account=call.account if key else None,
             rate_limit=self.rate_limit(key) if key else None,
@@ -362,7 +371,7 @@ class _RateGate:
 
 
 def _request_id() -> str:
-    return uuid.uuid4().hex[:12]
+    return f"{random.getrandbits(48):012x}"
 
 
 def _resolved(venue: Venue, call: Call) -> dict[str, Any]:
@@ -374,6 +383,10 @@ def _resolved(venue: Venue, call: Call) -> dict[str, Any]:
     if "timeframe" in arguments:
         venue.require_timeframe(arguments["timeframe"])
     return arguments
+
+
+def _cache_key(call: Call, row: Method, key: VenueKey, arguments: Mapping[str, Any]) -> Hashable:
+    return key.exchange, key.mode, call.account if row.private else None, call.method, _frozen(arguments)
 
 
 def _frozen(value: Any) -> Any:

@@ -19,7 +19,7 @@ from ccxt_mcp.logs import ccxt_log
 from ccxt_mcp.settings import Settings, load_settings
 from ccxt_mcp.text import clean_text
 from ccxt_mcp.tools import chosen_tools
-from ccxt_mcp.tools.adapter import GatewayTool
+from ccxt_mcp.tools.adapter import GatewayTool, shorten_calls
 from ccxt_mcp.tools.resources import add_completion, add_prompts, add_resources
 
 INSTRUCTIONS = """\
@@ -121,12 +121,13 @@ def build_server(settings: Settings | None = None) -> MCPServer[Gateway]:
         specs = chosen_tools(settings.toolsets, read_only=settings.read_only)
     except ValueError as error:
         raise Failure(Code.INVALID_ARGUMENT, f"Configuration: {error}.") from None
+    tools = [GatewayTool.bind(spec, gateway) for spec in specs]
     server = _Server(
         "ccxt-mcp",
         title="CCXT: crypto exchanges",
         instructions=INSTRUCTIONS,
         version=__version__,
-        tools=[GatewayTool.bind(spec, gateway) for spec in specs],
+        tools=[*tools],
         lifespan=_lifespan(gateway, simulators),
         log_level="WARNING",
         cache_hints={
@@ -134,6 +135,7 @@ def build_server(settings: Settings | None = None) -> MCPServer[Gateway]:
             "resources/read": CacheHint(ttl_ms=1_000, scope="public"),
         },
     )
+    shorten_calls(server, tools)
     add_resources(server, gateway)
     add_prompts(server)
     add_completion(server, gateway)

@@ -151,6 +151,7 @@ class Wire:
         self._bell = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._watching = False
+        self._listening = False
         self.ended = False
         """Whether the input is over; lines that were read before may still be taken."""
         self.stopped = False
@@ -219,17 +220,27 @@ class Wire:
     async def _fill(self) -> None:
         """Read what is there; wait for a ring when there is nothing, or no room for more."""
         # Even a client that does not read is heard for a while, so that the end of its input is noticed.
-        if self.full and len(self._lines) > MAX_UNSENT:
+        if self._listening or (self.full and len(self._lines) > MAX_UNSENT):
             await self.change()
         elif self._read():
             # A flood of empty lines would otherwise never let signals and handlers run.
             await asyncio.sleep(0)
         else:
-            self._loop.add_reader(self._source, self.ring)
-            try:
-                await self.change()
-            finally:
-                self._loop.remove_reader(self._source)
+            self._loop.add_reader(self._source, self._hear)
+            self._listening = True
+            await self.change()
+
+    def _hear(self) -> None:
+        """Read what has come, as long as the lines before are taken; to listen anew for each would cost more."""
+        self._read()
+        if len(self._lines) > _READ_SIZE:
+            self._forget_source()
+        self.ring()
+
+    def _forget_source(self) -> None:
+        if self._listening:
+            self._listening = False
+            self._loop.remove_reader(self._source)
 
     def _read(self) -> bool:
         """Read once without waiting; False when there is nothing yet."""
@@ -275,6 +286,7 @@ class Wire:
     def _end(self) -> None:
         if not self.ended:
             self.ended = True
+            self._forget_source()
             self._on_end()
         self.ring()
 

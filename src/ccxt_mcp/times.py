@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from ccxt_mcp.errors import Code, Failure
 from ccxt_mcp.text import clean_text
@@ -42,8 +43,13 @@ def iso(ms: float | None) -> str | None:
     """Return milliseconds since the epoch as ISO 8601 in UTC, without empty fractions; None for what is no time."""
     if ms is None or not 0 <= ms < _LAST_MS:
         return None
-    moment = datetime.fromtimestamp(ms / 1000, UTC)
-    return moment.isoformat(timespec="milliseconds" if ms % 1000 else "seconds").replace("+00:00", "Z")
+    second, rest = divmod(ms, 1000)
+    return f"{_iso_second(int(second))}.{int(rest):03d}Z" if rest else f"{_iso_second(int(second))}Z"
+
+
+@lru_cache(maxsize=256)
+def _iso_second(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).replace(tzinfo=None).isoformat()
 
 
 def parse_moment(text: str | int | float, *, now_ms: int, name: str = "since") -> int:

@@ -211,6 +211,31 @@ async def test_the_least_recently_used_value_goes_first():
     assert stats.bytes <= 10_000
 
 
+async def test_what_is_made_of_a_value_takes_room_too_and_leaves_with_it():
+    kept, venue = cache(max_bytes=20_000), Venue()
+    served = await ask(kept, venue)
+    before = kept.stats().bytes
+    assert served.kept is not None
+    served.kept.made(str).made(lambda text: text * 5_000)
+    assert before + 5_000 <= kept.stats().bytes <= before + 6_000
+    served.kept.made(lambda number: str(number) * 20_000)
+    stats = kept.stats()
+    assert (stats.entries, stats.bytes, stats.evictions) == (0, 0, 1)
+    served.kept.made(lambda number: str(number) * 10)
+    assert kept.stats() == stats
+
+
+async def test_what_is_fresh_is_told_without_asking_and_counts_as_a_hit():
+    kept, venue = cache(), Venue()
+    assert kept.fresh(KEY) is None
+    await ask(kept, venue, stale_for=60)
+    await asyncio.sleep(0.5)
+    assert kept.fresh(KEY) == Served(1, cached=True, age=pytest.approx(0.5), stale=False)
+    await asyncio.sleep(0.5)
+    assert kept.fresh(KEY) is None
+    assert (kept.stats().hits, kept.stats().misses, venue.requests) == (1, 1, 1)
+
+
 async def test_values_past_all_use_make_room_without_counting_as_evicted():
     kept, venue = cache(), Venue()
     for number in range(10):

@@ -7,9 +7,9 @@ import copy
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
-import aiohttp
 import certifi
 import structlog
 
@@ -20,6 +20,9 @@ from ccxt_mcp.exchanges.store import MarketSet, MarketStore
 from ccxt_mcp.exchanges.symbols import SymbolIndex
 from ccxt_mcp.exchanges.venue import Gate, Trace, Venue, VenueKey, guarded, traced
 from ccxt_mcp.settings import Settings
+
+if TYPE_CHECKING:
+    import aiohttp
 
 log = structlog.get_logger(__name__)
 
@@ -73,8 +76,16 @@ class Pool:
 
     def known(self) -> tuple[str, ...]:
         """Return the ids of all exchanges that can be asked, the simulators first."""
-        own = [name for name, settings in self._settings.exchanges.items() if settings.simulator]
-        return tuple(dict.fromkeys([SIMULATOR, *own, *exchange_ids()]))
+        return tuple(self._public)
+
+    @cached_property
+    def _public(self) -> dict[str, VenueKey]:
+        """The keys of calls that name no account, by exchange."""
+        simulated = [SIMULATOR, *(name for name, settings in self._settings.exchanges.items() if settings.simulator)]
+        return {
+            name: VenueKey(name, "simulated" if name in simulated else self._settings.exchange(name).mode)
+            for name in dict.fromkeys([*simulated, *exchange_ids()])
+        }
 
     def key(self, exchange: str, account: str | None = None) -> VenueKey:
         """Return the key of the instance that public calls use, in the account's environment if one is named.
@@ -82,19 +93,17 @@ class Pool:
         Raises:
             Failure: UNKNOWN_EXCHANGE with the nearest names, or INVALID_ARGUMENT for an unknown account.
         """
-        if exchange not in self.known():
+        public = self._public.get(exchange)
+        if public is None:
             raise unknown_exchange(exchange, self.known())
-        settings = self._settings.exchange(exchange)
-        if account is not None:
-            owner = self._settings.accounts.get(account)
-            if owner is None or owner.exchange != exchange:
-                names = [name for name, owner in self._settings.accounts.items() if owner.exchange == exchange]
-                hint = f"Accounts of {exchange}: {', '.join(names)}." if names else "Leave account out."
-                raise Failure(Code.INVALID_ARGUMENT, f"account is {account[:40]!r}, unknown for {exchange}.", hint=hint)
-            return VenueKey(exchange, owner.mode)
-        if exchange == SIMULATOR or settings.simulator:
-            return VenueKey(exchange, "simulated")
-        return VenueKey(exchange, settings.mode)
+        if account is None:
+            return public
+        owner = self._settings.accounts.get(account)
+        if owner is None or owner.exchange != exchange:
+            names = [name for name, owner in self._settings.accounts.items() if owner.exchange == exchange]
+            hint = f"Accounts of {exchange}: {', '.join(names)}." if names else "Leave account out."
+            raise Failure(Code.INVALID_ARGUMENT, f"account is {account[:40]!r}, unknown for {exchange}.", hint=hint)
+        return VenueKey(exchange, owner.mode)
 
     async def open(self, key: VenueKey, *, through: Through) -> Venue:
         """Return the venue with its markets, opening and loading it when needed.
@@ -104,11 +113,17 @@ class Pool:
         Raises:
             Failure: what `through` raised; nothing of a failed attempt is kept.
         """
+        if (venue := self.ready(key, through=through)) is None:
+            venue = await self._shared("open", key, lambda: self._open(key, through))
+            self._use(venue, through)
+        return venue
+
+    def ready(self, key: VenueKey, *, through: Through) -> Venue | None:
+        """Return what `open` does where that need not wait, else None."""
         venue = self._venues.get(key)
         if venue is None or venue.loaded_at is None:
-            venue = await self._shared("open", key, lambda: self._open(key, through))
-        venue.last_used = self._clock()
-        self._refresh_if_old(key, through)
+            return None
+        self._use(venue, through)
         return venue
 
     def venue(self, key: VenueKey) -> Venue:
@@ -220,6 +235,10 @@ class Pool:
             log.warning("markets not saved", exchange=key.exchange, error=str(error))
         return markets
 
+    def _use(self, venue: Venue, through: Through) -> None:
+        venue.last_used = self._clock()
+        self._refresh_if_old(venue.key, through)
+
     def _refresh_if_old(self, key: VenueKey, through: Through) -> None:
         markets = self._markets.get(key.public)
         if (
@@ -279,6 +298,8 @@ class Pool:
         return exchange
 
     def _shared_session(self) -> aiohttp.ClientSession:
+        import aiohttp  # noqa: PLC0415 - a tenth of a second that the start does not need
+
         if self._session is None:
             self._ssl = ssl.create_default_context(cafile=certifi.where())
             self._ssl.load_default_certs()

@@ -1,14 +1,19 @@
 """The adapter between our tools and the SDK: small schemas, one envelope, no error that says nothing."""
 
+from collections.abc import Sequence
 from difflib import get_close_matches
 from functools import partial, update_wrapper
 from typing import Any, Self
 
 import structlog
-from mcp.server.mcpserver import Context
+from mcp.server._otel import OpenTelemetryMiddleware
+from mcp.server.context import HandlerResult, ServerRequestContext
+from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.tools import Tool
 from mcp.server.mcpserver.utilities.context_injection import find_context_parameter
 from mcp.shared.exceptions import MCPError
+from mcp.types import CallToolRequestParams
+from opentelemetry.trace import ProxyTracerProvider, get_tracer_provider
 from pydantic import PrivateAttr, ValidationError
 
 from ccxt_mcp.envelope import Envelope, internal_failure
@@ -59,23 +64,29 @@ class GatewayTool(Tool):
         tool._gateway = gateway
         return tool
 
-    async def run(self, arguments: dict[str, Any], context: Context[Any, Any], convert_result: bool = False) -> Any:
-        """Validate, call and answer; whatever goes wrong becomes a failure envelope."""
-        named = arguments.get("exchange")
-        exchange = clean_text(named, 40) if isinstance(named, str) else None
+    async def run(
+        self, arguments: dict[str, Any], context: Context[Any, Any] | None = None, convert_result: bool = False
+    ) -> Any:
+        """Validate, call and answer; whatever goes wrong becomes a failure envelope.
+
+        Args:
+            arguments: as the client wrote them.
+            context: the call's, for a tool that takes it.
+            convert_result: the SDK's word; the answer has its final form anyway.
+        """
         try:
             envelope = await self._call(arguments, context)
         except Failure as failure:
-            envelope = self._gateway.failed(failure, exchange)
+            envelope = self._gateway.failed(failure, _exchange(arguments))
         except MCPError:
             raise
         except Exception:
-            envelope = self._gateway.failed(internal_failure(), exchange)
+            envelope = self._gateway.failed(internal_failure(), _exchange(arguments))
             log.exception("tool crashed", tool=self.name, request_id=envelope.metadata.request_id)
         return answer(envelope, cap=self._gateway.settings.answer_cap)
 
-    async def _call(self, arguments: dict[str, Any], context: Context[Any, Any]) -> Envelope:
-        known = self.fn_metadata.arg_model.model_fields
+    async def _call(self, arguments: dict[str, Any], context: Context[Any, Any] | None) -> Envelope:
+        known = self.parameters["properties"]
         if unknown := [name for name in arguments if name not in known]:
             near = get_close_matches(unknown[0], known, 1)
             hint = f"Did you mean {near[0]}?" if near else f"Arguments: {', '.join(known) or 'none'}."
@@ -88,6 +99,27 @@ class GatewayTool(Tool):
             raise Failure(Code.INVALID_ARGUMENT, _first_problem(error)) from None
         own = {self.context_kwarg: context} if self.context_kwarg else {}
         return await self.fn_metadata.call_fn(self.fn, self.is_async, validated, own)
+
+
+def shorten_calls(server: MCPServer[Gateway], tools: Sequence[GatewayTool]) -> None:
+    """Leave out of the server's calls what the SDK does for nobody, and what takes longer than a cached answer.
+
+    That is the span of each message, where no program collects spans, and the context of each call, where the tool
+    takes none.
+    """
+    if isinstance(get_tracer_provider(), ProxyTracerProvider):
+        server.middleware[:] = [one for one in server.middleware if not isinstance(one, OpenTelemetryMiddleware)]
+    lowlevel = server._lowlevel_server  # pyright: ignore[reportPrivateUsage]  # a test pins it
+    usual = lowlevel.get_request_handler("tools/call")
+    if usual is None:
+        raise RuntimeError("The SDK's server does not answer tools/call.")
+    short = {tool.name: tool for tool in tools if tool.context_kwarg is None}
+
+    async def call_tool(context: ServerRequestContext[Gateway, Any], params: CallToolRequestParams) -> HandlerResult:
+        tool = short.get(params.name)
+        return await (tool.run(params.arguments or {}) if tool else usual.handler(context, params))
+
+    lowlevel.add_request_handler("tools/call", CallToolRequestParams, call_tool)
 
 
 def compact_schema(schema: dict[str, Any]) -> dict[str, Any]:
@@ -112,6 +144,11 @@ def _compact(node: Any, *, names: bool = False) -> Any:
         for name, item in node.items()
         if name != "title" and not (name == "default" and item is None)
     }
+
+
+def _exchange(arguments: dict[str, Any]) -> str | None:
+    named = arguments.get("exchange")
+    return named if isinstance(named, str) else None
 
 
 def _first_problem(error: ValidationError) -> str:

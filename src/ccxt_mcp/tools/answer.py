@@ -4,21 +4,22 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import accumulate
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import orjson
 from mcp.types import CallToolResult, TextContent
 
-from ccxt_mcp.envelope import Envelope, Table
+from ccxt_mcp.envelope import Envelope, Metadata, Table
 from ccxt_mcp.tools.plain import plain
-from ccxt_mcp.tools.wording import row_line, worded
+from ccxt_mcp.tools.wording import headline, row_line, worded
 
 _CLIPS = (None, 4096, 512, 64, 8)  # characters of a text, items of a list, tried one after the other
 _SLACK = 64  # bytes by which a table's cursor and note may differ from those of its empty page
+_FRAME_BYTES = len(b'{"success":true,"data":,"metadata":}')
 
 
 class _Body(NamedTuple):
-    """The data in both channels, and the bytes of each; the same in every answer with this data."""
+    """Data in both channels; the same in every answer with this data."""
 
     structured: Any
     text: str
@@ -33,17 +34,20 @@ class _Body(NamedTuple):
 
 
 class _Rendered(NamedTuple):
-    """Both channels of an answer; each is complete by itself, since clients show either."""
+    """Both channels of an answer, and their bytes; each is complete by itself, since clients show either.
+
+    Attributes:
+        structured: the structured content.
+        text: the text.
+        sizes: the bytes of the structured content as compact JSON, and of the text.
+    """
 
     structured: dict[str, Any]
     text: str
-
-    def sizes(self) -> tuple[int, int]:
-        """Return the bytes of the structured content as compact JSON, and of the text."""
-        return len(orjson.dumps(self.structured)), len(self.text.encode())
+    sizes: tuple[int, int]
 
     def fits(self, cap: int) -> bool:
-        return max(self.sizes()) <= cap
+        return max(self.sizes) <= cap
 
     def result(self, *, is_error: bool = False) -> CallToolResult:
         content = TextContent(type="text", text=self.text)
@@ -64,25 +68,33 @@ def answer(envelope: Envelope, *, cap: int) -> CallToolResult:
     """
     if envelope.failure is not None:
         return _failed(envelope, cap).result(is_error=True)
-    whole = _whole(envelope.metadata, envelope.shaped(_body).data)
+    whole = _rendered(envelope.metadata, envelope.shaped(_plain_body).data)
     return (whole if whole.fits(cap) else _shortened(envelope, plain(envelope.data), cap)).result()
 
 
 def _failed(envelope: Envelope, cap: int) -> _Rendered:
     failure = _structured(plain(envelope.to_dict()))
     for clip in _CLIPS:
-        body = _clipped(failure, clip)
-        rendered = _Rendered(body, orjson.dumps(body).decode())
+        rendered = _in_json(_clipped(failure, clip))
         if rendered.fits(cap):
             return rendered
     failure["error"].pop("details", None)
-    body = _clipped(failure, 64)
-    return _Rendered(body, orjson.dumps(body).decode())
+    return _in_json(_clipped(failure, 64))
 
 
-def _rendered(envelope: Envelope, data: Any) -> _Rendered:
-    structured = {"success": True, "data": _structured(data), "metadata": plain(envelope.metadata.to_dict())}
-    return _Rendered(structured, worded(envelope.metadata, data))
+def _in_json(structured: dict[str, Any]) -> _Rendered:
+    text = orjson.dumps(structured)
+    return _Rendered(structured, text.decode(), (len(text), len(text)))
+
+
+def _plain_body(data: Any) -> _Body:
+    return _Body.of(plain(data))
+
+
+def _rendered(metadata: Metadata, body: _Body) -> _Rendered:
+    facts, line = metadata.to_dict(), headline(metadata)
+    sizes = _FRAME_BYTES + len(orjson.dumps(facts)) + body.json_bytes, len(line.encode()) + body.text_bytes
+    return _Rendered({"success": True, "data": body.structured, "metadata": facts}, line + body.text, sizes)
 
 
 def _structured(data: Any) -> Any:
@@ -100,10 +112,11 @@ def _shortened(envelope: Envelope, data: Any, cap: int) -> _Rendered:
         rows = _rows_within(envelope, clipped, cap)
         for most in (rows,) if clip != _CLIPS[-1] else (rows, 0):
             if most is not None:
-                shortened = _rendered(envelope, _with_rows(clipped, most, cap))
+                shortened = _rendered(envelope.metadata, _Body.of(_with_rows(clipped, most, cap)))
                 if shortened.fits(cap):
                     return shortened
-    return _rendered(envelope, {"note": f"The answer has more than {cap} bytes; ask for less at once."})
+    note = {"note": f"The answer has more than {cap} bytes; ask for less at once."}
+    return _rendered(envelope.metadata, _Body.of(note))
 
 
 def _rows_within(envelope: Envelope, data: Any, cap: int) -> int | None:
@@ -112,7 +125,7 @@ def _rows_within(envelope: Envelope, data: Any, cap: int) -> int | None:
     It adds up the bytes of rows instead of rendering each possible answer.
     """
     tables = [table for table in _tables(data) if table.rows]
-    bare = _rendered(envelope, _with_rows(data, 0, cap)).sizes()
+    bare = _rendered(envelope.metadata, _Body.of(_with_rows(data, 0, cap))).sizes
     longest = max((len(table.rows) for table in tables), default=1)
     best = longest
     for size, bytes_of in zip(bare, (_json_bytes, _text_bytes), strict=True):

@@ -44,7 +44,7 @@ async def market_ticker(
     """Price of one symbol: last, bid, ask, 24-hour range, change and volume."""
     columns = select_fields(fields, allowed=TICKER_FIELDS, default=TICKER_FIELDS)
     answer = await gateway.call(Call("fetchTicker", exchange, symbol=symbol, account=account))
-    return answer.map(lambda ticker: as_data({name: ticker.get(name) for name in columns}))
+    return answer.shaped(_ticker, columns)
 
 
 @tool("Tickers")
@@ -94,11 +94,7 @@ async def market_orderbook(
     size = market.get("contractSize") if market.get("contract") else None
     arguments = {"limit": BOOK_LEVELS_ODD.get(exchange, BOOK_LEVELS)}
     answer = await gateway.call(Call("fetchOrderBook", exchange, symbol=symbol, arguments=arguments, account=account))
-    return answer.map(
-        lambda book: summarise_book(
-            book, levels=limit, within=within, contract_size=size, inverse=bool(market.get("inverse"))
-        )
-    )
+    return answer.shaped(_book, limit, within, size, bool(market.get("inverse")))
 
 
 @tool("Trades")
@@ -224,6 +220,14 @@ async def market_funding(
     return Envelope(
         combined(good), data={"symbol": resolved} | as_data(data) | ({"missing": missing} if missing else {})
     )
+
+
+def _ticker(ticker: dict[str, Any], columns: tuple[str, ...]) -> dict[str, Any]:
+    return as_data({name: ticker.get(name) for name in columns})
+
+
+def _book(book: dict[str, Any], levels: int, within: float, size: float | None, inverse: bool) -> dict[str, Any]:
+    return summarise_book(book, levels=levels, within=within, contract_size=size, inverse=inverse)
 
 
 def _aligned(ms: int, step: int) -> int:

@@ -16,14 +16,9 @@ _TIME_NAME = re.compile(r"(timestamp|time|since|until|expiry|created|updated|res
 _TIMES_MS = range(1_000_000_000_000, 4_102_444_800_000)  # 2001 to 2100
 
 
-def worded(metadata: Metadata, data: Any) -> str:
-    """Return an answer as text: one line about the answer, then `name: value` lines, then the tables.
-
-    Args:
-        metadata: what is true of the answer.
-        data: the answer, made `plain`.
-    """
-    lines = [_header(metadata), *_facts("", data)]
+def worded(data: Any) -> str:
+    """Return plain data as `name: value` lines, then the tables; each line begins with its line feed."""
+    lines = ["", *_facts("", data)]
     for name, table in _tables("", data):
         lines += _block(name, table)
     return "\n".join(lines)
@@ -34,7 +29,8 @@ def row_line(row: list[Any]) -> str:
     return ",".join(map(_cell, row))
 
 
-def _header(metadata: Metadata) -> str:
+def headline(metadata: Metadata) -> str:
+    """Return the line about the answer: whose it is, how fresh, and what is left of the budget."""
     age = f"{metadata.age_ms / 1000:.1f} s"
     budget = metadata.rate_limit
     freshness = f"age {age}, cached" if metadata.cached else f"age {age}" if metadata.age_ms else None
