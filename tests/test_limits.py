@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
@@ -56,7 +57,7 @@ async def exchange_behind_a_proxy(
 
 async def kraken_ticker(folder: Path, url: str) -> dict[str, Any]:
     store = MarketStore(folder, ccxt_version=ccxt_version())
-    store.write("kraken-live", MarketSet(4e9, {"BTC/USD": KRAKEN_MARKET}, {}, {}))
+    store.write("kraken-live", MarketSet(time.time(), {"BTC/USD": KRAKEN_MARKET}, {}, {}))
     async with Client(build_server(Settings(cache_dir=folder, proxy_url=url))) as client:
         return envelope(await client.call_tool("market_ticker", {"exchange": "kraken", "symbol": "BTC/USD"}))
 
@@ -89,7 +90,7 @@ async def test_a_ticker_whose_prices_are_missing_is_found_out(tmp_path: Path) ->
 
     async with exchange_behind_a_proxy(lie) as (url, _):
         answer = await kraken_ticker(tmp_path, url)
-    assert answer["error"]["reason"] == "bad_reply"
+    assert (answer["error"]["code"], answer["error"]["reason"]) == ("TAPS008", "empty_reply")
 
 
 async def test_a_burst_above_the_limit_is_never_seen_by_the_exchange(tmp_path: Path) -> None:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 from mcp import Client
 
+from ccxt_mcp.errors import Code
 from ccxt_mcp.exchanges.lazy import ccxt_version
 from ccxt_mcp.exchanges.store import MarketSet, MarketStore
-from ccxt_mcp.server import build_server
+from ccxt_mcp.gateway import Call
+from ccxt_mcp.server import build_gateway, build_server
 from ccxt_mcp.settings import Settings
 from ccxt_mcp.simulator import Fault, Simulator
 from conftest import envelope, in_own_task, text_of
@@ -163,10 +167,10 @@ async def test_a_failing_batch_falls_back_to_single_requests(client: Client, ven
     assert all(answer["success"] for answer in answers)
 
 
-async def test_a_ticker_without_any_price_is_a_bad_reply(client: Client, venue: Simulator) -> None:
+async def test_a_ticker_without_any_price_is_no_answer(client: Client, venue: Simulator) -> None:
     venue.faults.set(Fault("blank_ticker"))
     answer = await ticker(client)
-    assert (answer["error"]["code"], answer["error"]["reason"]) == ("TAPS008", "bad_reply")
+    assert (answer["error"]["code"], answer["error"]["reason"]) == ("TAPS008", "empty_reply")
 
 
 async def test_an_old_answer_serves_through_an_outage_and_says_so(client: Client, venue: Simulator) -> None:
@@ -212,6 +216,60 @@ async def test_a_rate_limit_with_a_long_retry_after_is_an_answer_not_a_wait(clie
     again = await ask(client, "market_orderbook", symbol="BTC/USDT")
     assert again["error"]["code"] == "TAPS003"
     assert venue.requests.total == 0
+
+
+async def test_a_retry_after_without_reason_blocks_for_an_hour_at_most(client: Client, venue: Simulator) -> None:
+    await ask(client, "exchange_init")
+    venue.faults.set(Fault("429", retry_after=99_999, times=1))
+    assert (await ticker(client))["error"]["retryAfterMs"] <= 3_600_000
+
+
+async def test_a_batch_that_hangs_leaves_time_for_single_requests_and_no_stain(
+    venue: Simulator, tmp_path: Path
+) -> None:
+    settings = settings_for(tmp_path, venue=venue).model_copy(update={"deadline": 2.0})
+    async with Client(build_server(settings)) as client:
+        await ask(client, "exchange_init")
+        venue.faults.set(Fault("hang", path=TICKERS, times=1))
+        answers = await asyncio.gather(*(ticker(client, symbol) for symbol in ("BTC/USDT", "ETH/USDT", "SOL/USDT")))
+        assert all(answer["success"] for answer in answers)
+        assert (await ask(client, "exchange_status"))["data"]["state"] == "closed"
+
+
+async def test_all_calls_of_one_tool_share_one_deadline(venue: Simulator, tmp_path: Path) -> None:
+    gateway, simulators = build_gateway(settings_for(tmp_path, venue=venue).model_copy(update={"deadline": 0.3}))
+    async with AsyncExitStack() as closing:
+        closing.push_async_callback(gateway.close)
+        closing.push_async_callback(simulators.close)
+        await gateway.open(VENUE)
+        venue.faults.set(Fault("hang"))
+        with gateway.one_deadline():
+            calls = [Call("fetchTicker", VENUE, symbol="BTC/USDT"), Call("fetchTrades", VENUE, symbol="BTC/USDT")]
+            answers = [await gateway.call(call) for call in calls]
+        assert [answer.failure and answer.failure.code for answer in answers] == [Code.TIMEOUT, Code.TIMEOUT]
+        left = float(re.findall(r"within ([\d.e-]+) s|$", str(answers[1].failure))[0] or 0)
+        assert left < 0.1  # the first took the rest
+
+
+async def test_a_market_without_prices_is_no_fault_of_its_exchange(client: Client, venue: Simulator) -> None:
+    await ask(client, "exchange_init")
+    venue.faults.set(Fault("blank_ticker"))
+    venue.requests.reset()
+    answers = [await ticker(client) for _ in range(6)]
+    assert {answer["error"]["reason"] for answer in answers} == {"empty_reply"}
+    assert venue.requests.total == 6
+    venue.faults.clear()
+    assert (await ticker(client, "ETH/USDT"))["success"]
+
+
+async def test_an_empty_object_is_no_answer_even_where_an_empty_list_would_be(client: Client, venue: Simulator) -> None:
+    await ask(client, "exchange_init")
+    for kind in ("object", "array", "html"):
+        venue.faults.set(Fault(kind))  # pyright: ignore[reportArgumentType]
+        for tool in ("market_ohlcv", "market_trades"):
+            answer = await ask(client, tool, symbol="BTC/USDT", since="3h ago", limit=2)
+            assert answer["error"]["code"] in {"TAPS008", "TAPS007"}, (kind, tool, answer)
+        venue.faults.clear()
 
 
 async def test_a_short_rate_limit_is_waited_for(client: Client, venue: Simulator) -> None:

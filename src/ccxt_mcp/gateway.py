@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Hashable, Mapping
+from collections.abc import Awaitable, Callable, Generator, Hashable, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,7 +20,7 @@ from ccxt_mcp.errors import Code, Failure
 from ccxt_mcp.exchanges.catalogue import Catalogue
 from ccxt_mcp.exchanges.pool import Download, Pool
 from ccxt_mcp.exchanges.quirks import rate_window
-from ccxt_mcp.exchanges.replies import require_content, without_info
+from ccxt_mcp.exchanges.replies import checked, is_ticker_of
 from ccxt_mcp.exchanges.store import MarketSet
 from ccxt_mcp.exchanges.translate import Reply, translate
 from ccxt_mcp.exchanges.venue import Gate, Trace, Venue, VenueKey
@@ -45,6 +46,7 @@ _SEND_SHARE = 0.97  # an attempt ends a little before its caller gives up, so th
 _NOT_REPEATED = frozenset({Code.CIRCUIT_OPEN, Code.EMPTY_REPLY, Code.CLOCK_SKEW})
 
 _deadline: ContextVar[float] = ContextVar("ccxt_mcp_deadline", default=inf)
+_until: ContextVar[float] = ContextVar("ccxt_mcp_until", default=inf)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,14 +160,25 @@ class Gateway:
             return None
         return self.cache.fresh(_cache_key(call, row, key, _resolved(venue, call)))
 
+    @contextmanager
+    def one_deadline(self) -> Generator[None]:
+        """Let all calls made inside share one deadline, however many a tool needs."""
+        token = _until.set(self._clock() + self.settings.deadline)
+        try:
+            yield
+        finally:
+            _until.reset(token)
+
     async def _within_deadline(self, call: Call, row: Method, key: VenueKey) -> Served[Any]:
-        seconds = min(row.deadline, self.settings.deadline)
+        seconds = min(self.settings.deadline, _until.get() - self._clock())
+        if seconds <= 0:
+            raise Failure(Code.TIMEOUT, f"No time was left to ask {call.exchange}.")
         token = _deadline.set(self._clock() + seconds * _SEND_SHARE)
         try:
             async with asyncio.timeout(seconds):
                 return await self._serve(call, row, key)
         except TimeoutError:
-            raise Failure(Code.TIMEOUT, f"{call.exchange} did not answer within {seconds:g} s.") from None
+            raise Failure(Code.TIMEOUT, f"{call.exchange} did not answer within {seconds:.3g} s.") from None
         finally:
             _deadline.reset(token)
 
@@ -174,7 +187,6 @@ class Gateway:
         if call.method == "loadMarkets":
             age = max(0.0, self._wall() - (venue.loaded_at or 0.0))
             return Served(venue, cached=True, age=age, stale=self.pool.is_stale(key))
-        venue.require(row.needs or call.method)
         arguments = _resolved(venue, call)
         return await self.cache.get_or_fetch(
             _cache_key(call, row, key, arguments),
@@ -188,14 +200,23 @@ class Gateway:
             return await self._batcher(venue, arguments["symbol"]).get(arguments["symbol"])
         return await self._fetch_alone(venue, method, arguments)
 
+    async def _fetch_together(self, venue: Venue, symbols: tuple[str, ...]) -> dict[str, Any]:
+        """Return the good tickers of one request, within half of the time: the other half is for those it lacks."""
+        now = self._clock()
+        token = _deadline.set(now + (_deadline.get() - now) / 2)
+        try:
+            tickers = await self._fetch_alone(venue, "fetchTickers", {"symbols": list(symbols)})
+        finally:
+            _deadline.reset(token)
+        return {symbol: ticker for symbol, ticker in tickers.items() if is_ticker_of(ticker, symbol)}
+
     async def _fetch_alone(self, venue: Venue, method: str, arguments: Mapping[str, Any]) -> Any:
         row = METHODS[method]
 
         async def operation(trace: Trace) -> Any:
             fitted = venue.fitted(method, arguments, now_ms=self.now_ms())
             value = await venue.call(method, *(fitted.get(name) for name in row.takes), trace=trace)
-            require_content(method, value, arguments)
-            return without_info(value)
+            return checked(method, value, arguments, blank=trace.last is not None and trace.last.blank)
 
         return await self._send(venue.key, method, operation, resync=partial(self._resync, venue))
 
@@ -221,17 +242,22 @@ class Gateway:
         patience = self._clock() + self.settings.deadline / 2
         failure: Failure | None = None
         attempt = 1
-        with self.breakers.of(key.exchange).admit():
+        with self.breakers.of(key.exchange).admit() as admission:
             while True:
                 trace = Trace()
                 try:
                     return await self._attempt(key, method, operation, trace)
                 except Failure as told:
-                    failure = told if failure is None or trace.sent else failure
+                    if failure is None and not trace.sent:
+                        admission.abandoned()  # the exchange was never asked, so it is not to blame
+                        raise
+                    failure = told if trace.sent else failure or told
                 if failure.code is Code.CLOCK_SKEW and resync is not None and await resync():
                     resync = None
                     continue
                 pause = self._pause_before_retry(METHODS[method], failure, attempt, patience)
+                if failure.code is Code.RATE_LIMITED and pause is None:
+                    failure.retry_after = failure.retry_after or _REFUSED_PAUSE
                 if pause is None or self._budgets[key.public].wait(trace.cost) > max(_MOST_BACKOFF, pause):
                     raise failure  # a tight budget is kept for calls, not spent on repeating one
                 await asyncio.sleep(pause)
@@ -243,25 +269,28 @@ class Gateway:
         try:
             async with asyncio.timeout_at(self._attempt_ends(method)):
                 return await operation(trace)
+        except Failure as told:
+            failure = told
+            if told.code is Code.RATE_LIMITED and trace.ended < trace.sent:  # refused while waiting for the others
+                failure = Failure(Code.TIMEOUT, f"{key.exchange} did not answer in time.")
+            raise failure from None
         except Exception as error:
             failure = translate(error, exchange=key.exchange, reply=trace.reply if trace.sent else Reply())
             if failure.code is Code.INTERNAL:
                 log.exception("a call crashed before it was sent", exchange=key.exchange, method=method)
+            if failure.code is Code.RATE_LIMITED:
+                self._budgets[key.public].block(failure.retry_after or _REFUSED_PAUSE)
             raise failure from None
         finally:
             if trace.sent:
-                self._learn(key, method, self._clock() - started, failure)
+                code = failure.code if failure else None
+                self.meters.record(key.exchange, method, seconds=self._clock() - started, failure=code)
 
     def _attempt_ends(self, method: str) -> float | None:
         """Return when an attempt is given up, on the loop's clock. Markets load on for callers to come."""
         if method == "loadMarkets":
-            return self._clock() + min(METHODS[method].deadline, 3 * self.settings.deadline)
+            return self._clock() + 3 * self.settings.deadline
         return None if _deadline.get() == inf else _deadline.get()
-
-    def _learn(self, key: VenueKey, method: str, seconds: float, failure: Failure | None) -> None:
-        self.meters.record(key.exchange, method, seconds=seconds, failure=failure.code if failure else None)
-        if failure is not None and failure.code is Code.RATE_LIMITED:
-            self._budgets[key.public].block(failure.retry_after or _REFUSED_PAUSE)
 
     def _pause_before_retry(self, row: Method, failure: Failure, attempt: int, patience: float) -> float | None:
         """Return the seconds until the next attempt; None where another one is useless, impolite or too late."""
@@ -297,7 +326,7 @@ class Gateway:
         if (key, kind) not in self._batchers:
             self._batchers[key, kind] = Batcher(
                 one=lambda one: self._fetch_alone(self.pool.venue(key), "fetchTicker", {"symbol": one}),
-                many=lambda many: self._fetch_alone(self.pool.venue(key), "fetchTickers", {"symbols": list(many)}),
+                many=lambda many: self._fetch_together(self.pool.venue(key), many),
                 worthwhile=lambda many: _batch_costs_less(self.pool.venue(key), many),
             )
         return self._batchers[key, kind]
@@ -375,6 +404,8 @@ def _request_id() -> str:
 
 
 def _resolved(venue: Venue, call: Call) -> dict[str, Any]:
+    """Return the call's arguments as ccxt wants them, once it is clear that the exchange has the method at all."""
+    venue.require(call.method)
     arguments = dict(call.arguments)
     if call.symbol is not None:
         arguments["symbol"] = venue.resolve(call.symbol)

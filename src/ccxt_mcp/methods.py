@@ -34,17 +34,13 @@ class Method:
         tier: what the method touches.
         ttl: seconds for which an answer is fresh.
         stale_for: seconds after that in which it may still serve if the exchange fails, marked stale.
-        deadline: seconds within which a call is answered, one way or the other.
         takes: the names of ccxt's positional arguments, in its order.
-        needs: ccxt's capability name where it differs from the method's own.
     """
 
     tier: Tier
     ttl: Ttl
     takes: tuple[str, ...] = ()
     stale_for: float = 60.0
-    deadline: float = 10.0
-    needs: str | None = None
 
     @property
     def private(self) -> bool:
@@ -66,13 +62,16 @@ def candle_ttl(arguments: Mapping[str, Any], candles: Any, now: float) -> float:
     """Return how long candles are fresh: closed ones for ever, the running one for a second.
 
     A window that ended more than a settling time ago is final. The newest closed candles are fresh until the
-    running candle closes, but only if the exchange already shows the last closed one.
+    running candle closes, but only if the exchange already shows the last closed one. No candles are no final
+    answer for any window: the exchange may have them later.
     """
+    if not candles:
+        return 1.0
     step = timeframe_ms(arguments["timeframe"]) / 1000
     end = _window_end(arguments, step)
     if end is not None and end + _SETTLING <= now:
         return inf
-    if end is not None or not arguments.get("closed") or not candles:
+    if end is not None or not arguments.get("closed"):
         return 1.0
     newest_open = candles[-1][0] / 1000
     running_open = newest_open if newest_open + step > now else newest_open + step
@@ -87,7 +86,7 @@ def _window_end(arguments: Mapping[str, Any], step: float) -> float | None:
 
 
 METHODS: Mapping[str, Method] = {
-    "loadMarkets": Method(Tier.PUBLIC, seconds(3600), stale_for=inf, deadline=30.0, needs="fetchMarkets"),
+    "loadMarkets": Method(Tier.PUBLIC, seconds(3600), stale_for=inf),
     "fetchStatus": Method(Tier.PUBLIC, seconds(10)),
     "fetchTime": Method(Tier.PUBLIC, seconds(0), stale_for=0),
     "fetchTicker": Method(Tier.PUBLIC, seconds(1), takes=("symbol",)),

@@ -91,6 +91,8 @@ _STATUS = {
 }
 """What a status means when the body says nothing; other 4xx are REFUSED, other 5xx BAD_REPLY."""
 
+_LONGEST_WAIT = 3600.0  # seconds; who asks for more is asked again after an hour all the same
+
 _WHATEVER_THE_BODY = {
     407: Code.PROXY,
     418: Code.RATE_LIMITED,
@@ -152,6 +154,7 @@ class Reply:
     Attributes:
         status: the HTTP status; None when no reply arrived.
         headers: its headers, names in lower case.
+        blank: whether the body was nothing, {} or null, which is no answer to any question.
         shape: "json" for data with content, "empty" for nothing, {} or [], "text" for what is no JSON, "none" when no
             reply arrived.
         retry_after: seconds to wait, as the exchange asks.
@@ -161,6 +164,7 @@ class Reply:
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     shape: Shape = "none"
     retry_after: float | None = None
+    blank: bool = False
 
     def note(self, status: int, headers: Mapping[str, str]) -> None:
         """Take down a reply whose body is still unread, with its Retry-After understood."""
@@ -265,12 +269,12 @@ def _reply_to(text: str, noted: Reply | None) -> Reply:
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds that Retry-After asks for; a date there counts from the reply's own Date (RFC 9110)."""
+    """Return the seconds that Retry-After asks for, an hour at most; a date counts from the reply's Date (RFC 9110)."""
     value = headers.get("retry-after", "").strip()
     if re.fullmatch(r"\d{1,9}(\.\d+)?", value):
-        return float(value)
+        return min(float(value), _LONGEST_WAIT)
     try:
         wait = parsedate_to_datetime(value) - parsedate_to_datetime(headers.get("date", ""))
     except (ValueError, TypeError):  # no date, or only one of the two has a time zone
         return None
-    return max(0.0, wait.total_seconds())
+    return min(max(0.0, wait.total_seconds()), _LONGEST_WAIT)

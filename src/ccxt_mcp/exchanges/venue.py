@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Generator, Mapping
 from contextlib import AbstractAsyncContextManager, contextmanager
 from contextvars import ContextVar
@@ -58,12 +57,14 @@ class Trace:
 
     Attributes:
         sent: requests that left.
+        ended: those of them that came back, one way or the other.
         cost: cost units of all of them.
         failed: the reply of the first request that failed.
         last: the reply of the last request that ended.
     """
 
     sent: int = 0
+    ended: int = 0
     cost: float = 0.0
     failed: Reply | None = None
     last: Reply | None = None
@@ -86,7 +87,6 @@ class CostProbe(BaseException):
 _trace: ContextVar[Trace | None] = ContextVar("ccxt_mcp_trace", default=None)
 _reply: ContextVar[Reply] = ContextVar("ccxt_mcp_reply")
 _probing: ContextVar[bool] = ContextVar("ccxt_mcp_probing", default=False)
-_JSON_SCALAR = re.compile(r'-?\d+(\.\d+)?([eE][+-]?\d+)?|"[^"<>]*"')
 
 
 class Guarded:
@@ -120,6 +120,7 @@ class Guarded:
                     admission.unsent()
                 raise
             finally:
+                trace.ended += 1
                 trace.last = reply
                 _reply.reset(token)
 
@@ -133,8 +134,6 @@ class Guarded:
         if reply.status is not None and reply.status >= 400:
             raise BadResponse(f"{base.id} answered with HTTP {reply.status}")
         if isinstance(result, dict | list):
-            return result
-        if isinstance(result, str) and _JSON_SCALAR.fullmatch(result):
             return result
         raise BadResponse(f"{base.id} answered with something that is no data")
 
@@ -158,7 +157,9 @@ class Guarded:
         """Note the shape of the body: data, nothing, or no JSON at all."""
         base: Any = super()
         parsed = base.parse_json(http_response)
-        _reply.get().shape = "json" if parsed else "empty" if parsed is not None or not http_response else "text"
+        reply = _reply.get()
+        reply.shape = "json" if parsed else "empty" if parsed is not None or not http_response else "text"
+        reply.blank = not parsed and not isinstance(parsed, list)
         return parsed
 
 

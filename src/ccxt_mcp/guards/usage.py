@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from math import isfinite
 from typing import NamedTuple
+from urllib.parse import unquote
 
 _LONGEST = 3600.0  # seconds: no exchange counts longer in a header, so that more is a misreading
 _FIRST_EPOCH_S = 1e9  # anything smaller is a duration: 2001-09-09 in seconds
@@ -122,25 +121,6 @@ def usage_from_headers(headers: Mapping[str, str], now_wall: float, host: str = 
     return None
 
 
-def retry_after(headers: Mapping[str, str], now_wall: float) -> float | None:
-    """Return the seconds that Retry-After asks for, from 0 to an hour; None where it is absent or unreadable.
-
-    Args:
-        headers: the reply's headers, in any case.
-        now_wall: the present in seconds since the epoch.
-    """
-    text = next((value for name, value in headers.items() if name.lower() == "retry-after"), None)
-    if text is None:
-        return None
-    if (number := _number(text)) is not None:
-        return _within_reason(_as_it_looks(number, now_wall))
-    try:
-        moment = parsedate_to_datetime(text)
-        return _within_reason((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - now_wall)
-    except (ValueError, TypeError, OverflowError):
-        return None
-
-
 def _read(row: Row, headers: Mapping[str, str], now: float, host: str) -> Usage | None:
     number = _number(headers[row.number])
     limit = _limit(row, headers, host)
@@ -165,8 +145,8 @@ def _limit(row: Row, headers: Mapping[str, str], host: str) -> float | None:
 
 
 def _host(url: str) -> str:
-    """Return the last host in a URL: one that goes through a proxy may name the proxy's before it."""
-    return url.lower().rpartition("://")[2].partition("/")[0].partition("?")[0].partition(":")[0]
+    """Return the last host in a URL: one that goes through a proxy names the proxy's before it, perhaps encoded."""
+    return unquote(url).lower().rpartition("://")[2].partition("/")[0].partition("?")[0].partition(":")[0]
 
 
 def _number(text: str | None) -> float | None:

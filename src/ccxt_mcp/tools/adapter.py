@@ -75,7 +75,8 @@ class GatewayTool(Tool):
             convert_result: the SDK's word; the answer has its final form anyway.
         """
         try:
-            envelope = await self._call(arguments, context)
+            with self._gateway.one_deadline():
+                envelope = await self._call(arguments, context)
         except Failure as failure:
             envelope = self._gateway.failed(failure, _exchange(arguments))
         except MCPError:
@@ -135,6 +136,8 @@ def _compact(node: Any, *, names: bool = False) -> Any:
     if names:  # the keys are arguments' names, so "title" or "default" may be one of them
         return {name: _compact(item) for name, item in node.items()}
     options = [option for option in node.get("anyOf", []) if option != {"type": "null"}]
+    if node.get("default") is not None:  # then null says something that leaving it out does not
+        options = node.get("anyOf", [])
     if len(options) == 1:
         node = options[0] | {name: item for name, item in node.items() if name != "anyOf"}
     elif options:
