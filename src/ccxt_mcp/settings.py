@@ -7,15 +7,15 @@ import tomllib
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from platformdirs import user_cache_path, user_config_path
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from ccxt_mcp.errors import Code, Failure
 
 PREFIX = "CCXT_MCP_"
-_NAMED_ENVIRONMENT = {"LOG_LEVEL": "log_level"}
 _FILE_ONLY = {"exchanges", "accounts"}
 _CONFIG_VARIABLE = f"{PREFIX}CONFIG"
 
@@ -24,25 +24,45 @@ def _words(value: Any) -> Any:
     return tuple(word.strip() for word in value.split(",") if word.strip()) if isinstance(value, str) else value
 
 
+def _level(value: Any) -> Any:
+    level = value.strip().lower() if isinstance(value, str) else value
+    return "warning" if level == "warn" else level
+
+
+def _expanded(path: str | Path) -> Path:
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - unlike Path's, it leaves what it cannot expand
+
+
 def _web_url(value: str) -> str:
-    if not value.startswith(("http://", "https://")):
-        raise ValueError("write a URL that begins with http:// or https://")
-    return value
+    return _url(value, "http://", "https://")
 
 
 def _socks_url(value: str) -> str:
-    if not value.startswith(("socks5://", "socks5h://", "socks4://")):
-        raise ValueError("write a URL that begins with socks5://, socks5h:// or socks4://")
+    return _url(value, "socks5://", "socks5h://", "socks4://")
+
+
+def _url(value: str, *schemes: str) -> str:
+    if not value.startswith(schemes):
+        raise ValueError(f"write a URL that begins with {', '.join(schemes[:-1])} or {schemes[-1]}")
+    try:
+        parts = urlsplit(value)
+        usable = bool(parts.hostname) and parts.port != 0
+    except ValueError:  # its text may hold a part of a password
+        usable = False
+    if not usable:
+        raise ValueError("write a URL with a host and, if any, a port from 1 to 65535")
     return value
 
 
 WebUrl = Annotated[str, AfterValidator(_web_url)]
 SocksUrl = Annotated[str, AfterValidator(_socks_url)]
 Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
+Level = Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_level)]
+Folder = Annotated[Path, AfterValidator(_expanded)]
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False)
 
 
 class Proxies(_Frozen):
@@ -57,6 +77,12 @@ class Proxies(_Frozen):
     proxy_url: WebUrl | None = Field(default=None, repr=False)
     http_proxy: WebUrl | None = Field(default=None, repr=False)
     socks_proxy: SocksUrl | None = Field(default=None, repr=False)
+
+    @model_validator(mode="after")
+    def _at_most_one(self) -> Self:
+        if len(self.chosen) > 1:
+            raise ValueError(f"choose one of {' and '.join(self.chosen)}")
+        return self
 
     @property
     def chosen(self) -> dict[str, str]:
@@ -99,19 +125,19 @@ class Settings(Proxies):
         answer_cap: bytes that no answer exceeds, in either channel.
         cache_bytes: memory that cached answers may take.
         cache_dir: folder of the market files.
-        idle_minutes: minutes after which an unused exchange is closed.
+        idle_minutes: minutes after which an unused exchange is closed; longer than any deadline.
         toolsets: groups of tools that clients see.
         read_only: whether tools that change anything are hidden.
     """
 
     exchanges: Mapping[str, ExchangeSettings] = Field(default_factory=dict)
     accounts: Mapping[str, AccountSettings] = Field(default_factory=dict)
-    log_level: Literal["debug", "info", "warning", "error"] = "warning"
+    log_level: Level = "warning"
     deadline: float = Field(default=10.0, gt=0, le=120)
     answer_cap: int = Field(default=65_536, ge=4_096)
     cache_bytes: int = Field(default=64 * 2**20, ge=2**20)
-    cache_dir: Path = Field(default_factory=lambda: user_cache_path("ccxt-mcp"))
-    idle_minutes: float = Field(default=30.0, gt=0)
+    cache_dir: Folder = Field(default_factory=lambda: user_cache_path("ccxt-mcp"))
+    idle_minutes: float = Field(default=30.0, ge=3)
     toolsets: Words = ("default",)
     read_only: bool = False
 
@@ -124,27 +150,23 @@ class Settings(Proxies):
 def config_path(environment: Mapping[str, str]) -> Path:
     """Return where the configuration file is, whether or not it exists."""
     named = environment.get(_CONFIG_VARIABLE)
-    return Path(named).expanduser() if named else user_config_path("ccxt-mcp") / "config.toml"
+    return _expanded(named) if named else user_config_path("ccxt-mcp") / "config.toml"
 
 
 def load_settings(environment: Mapping[str, str] = os.environ, **overrides: Any) -> Settings:
     """Return the settings from, strongest first: overrides, environment, configuration file, defaults.
 
     Raises:
-        Failure: INVALID_ARGUMENT that names the file or variable, the key and what is wrong with it.
+        Failure: INVALID_ARGUMENT that names the file, the variable or the key, and what is wrong with it.
     """
+    given = {name: value for name, value in overrides.items() if value is not None}
+    variables = _variables(environment)
     values = _from_file(config_path(environment), required=_CONFIG_VARIABLE in environment)
-    values |= _from_environment(environment)
-    values |= {name: value for name, value in overrides.items() if value is not None}
+    values |= {name: environment[variable] for name, variable in variables.items()} | given
     try:
-        settings = Settings(**values)
+        return Settings(**values)
     except ValidationError as error:
-        raise Failure(Code.INVALID_ARGUMENT, f"Configuration: {_first_error(error)}") from None
-    for name, proxies in {"": settings, **settings.exchanges}.items():
-        if len(proxies.chosen) > 1:
-            both = " and ".join(proxies.chosen)
-            raise Failure(Code.PROXY, f"{name or 'Configuration'} sets {both}; choose one of them.")
-    return settings
+        raise _refusal(error, {name: variable for name, variable in variables.items() if name not in given}) from None
 
 
 def _from_file(path: Path, *, required: bool) -> dict[str, Any]:
@@ -158,22 +180,37 @@ def _from_file(path: Path, *, required: bool) -> dict[str, Any]:
         raise Failure(Code.INVALID_ARGUMENT, f"{path} cannot be read: {error}") from None
 
 
-def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+def _variables(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that set something, by the name of the setting."""
     known = set(Settings.model_fields) - _FILE_ONLY
-    values: dict[str, Any] = {}
+    variables = {"log_level": "LOG_LEVEL"} if environment.get("LOG_LEVEL") else {}
     for variable, value in environment.items():
-        if variable in _NAMED_ENVIRONMENT and value:
-            values[_NAMED_ENVIRONMENT[variable]] = value.lower()
-        elif variable.startswith(PREFIX) and variable != _CONFIG_VARIABLE and value:
+        if variable.startswith(PREFIX) and variable != _CONFIG_VARIABLE and value:
             name = variable.removeprefix(PREFIX).lower()
             if name not in known:
-                near = get_close_matches(name, known, 1)
-                hint = f"Did you mean {PREFIX}{near[0].upper()}?" if near else "docs/configuration.md lists them all."
-                raise Failure(Code.INVALID_ARGUMENT, f"{variable} is not a setting.", hint=hint)
-            values[name] = value
-    return values
+                near = [f"{PREFIX}{match.upper()}" for match in get_close_matches(name, known, 1)]
+                raise _unknown_setting(variable, near)
+            variables[name] = variable
+    return variables
 
 
-def _first_error(error: ValidationError) -> str:
+def _refusal(error: ValidationError, variables: Mapping[str, str]) -> Failure:
+    """Return the failure for what pydantic found first, under the name by which a person set it."""
     first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    path = [str(step) for step in first["loc"]]
+    if first["type"] == "extra_forbidden":
+        model = {"exchanges": ExchangeSettings, "accounts": AccountSettings}[path[0]] if len(path) > 1 else Settings
+        return _unknown_setting(".".join(path), get_close_matches(path[-1], model.model_fields, 1))
+    path[:1] = [variables.get(name, name) for name in path[:1]]
+    place = f"{'.'.join(path)}: " if path else ""
+    message = first["msg"].removeprefix("Value error, ")
+    return Failure(
+        Code.INVALID_ARGUMENT,
+        f"Configuration: {place}{message}.",
+        hint="docs/configuration.md lists all settings.",
+    )
+
+
+def _unknown_setting(name: str, near: list[str]) -> Failure:
+    hint = f"Did you mean {near[0]}?" if near else "docs/configuration.md lists them all."
+    return Failure(Code.INVALID_ARGUMENT, f"{name} is not a setting.", hint=hint)

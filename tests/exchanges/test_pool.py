@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+import gc
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
 
 from ccxt_mcp.errors import Code, Failure
 from ccxt_mcp.exchanges.lazy import exchange_class, exchange_ids
 from ccxt_mcp.exchanges.pool import Download, Pool, enter_testnet
 from ccxt_mcp.exchanges.quirks import HEADER_TESTNETS, TESTNETS_SHARING_DATA, lineage
 from ccxt_mcp.exchanges.store import MarketSet
-from ccxt_mcp.exchanges.translate import Reply
+from ccxt_mcp.exchanges.translate import Reply, translate
 from ccxt_mcp.exchanges.venue import Trace, VenueKey
 from ccxt_mcp.settings import Settings
 from ccxt_mcp.simulator import Simulator, ccxt_config
@@ -252,3 +254,135 @@ async def test_the_cost_of_a_call_is_known_without_sending_it(pool: Pool, simula
     assert await venue.cost_of("fetchTicker", "BTC/USDT") == 5
     assert await venue.cost_of("fetchTickers", ["BTC/USDT", "ETH/USDT"]) == 5
     assert simulator.requests.total == 0
+
+
+@pytest.mark.parametrize("content", ["null", "[1]", '{"format":1,"saved_at":0,"markets":{"BTC/USDT":3}}'])
+async def test_a_file_of_markets_of_another_shape_is_loaded_anew_and_written_over(
+    content: str, pool: Pool, simulator: Simulator, tmp_path: Path, time: Time
+) -> None:
+    await pool.open(KEY, through=straight)
+    (saved,) = (tmp_path / "markets").rglob("*.json")
+    whole = saved.read_bytes()
+    saved.write_text(content)
+    other = pool_of(simulator, tmp_path, time)
+    assert (await other.open(KEY, through=straight)).markets
+    await other.close()
+    assert saved.read_bytes() == whole
+
+
+@pytest.mark.parametrize(("ahead", "refreshed"), [(59, False), (61, True)])
+async def test_markets_from_the_future_are_refreshed(
+    ahead: int, refreshed: bool, pool: Pool, simulator: Simulator, time: Time
+) -> None:
+    await pool.open(KEY, through=straight)
+    simulator.requests.reset()
+    time.now -= ahead
+    await pool.open(KEY, through=straight)
+    refreshing = [task for task in asyncio.all_tasks() if task.get_name() == "refresh simulator"]
+    await asyncio.gather(*refreshing)
+    assert (MARKETS in simulator.requests.by_path) is refreshed
+
+
+@pytest.mark.parametrize(
+    ("settings", "message", "hint"),
+    [
+        ({"exchanges": {"binanc": {}}}, "exchanges.binanc names 'binanc', which is unknown", "binance"),
+        ({"exchanges": {"Kraken": {}}}, "exchanges.Kraken", "kraken"),
+        ({"exchanges": {"simulator_b": {}}}, "exchanges.simulator_b", "simulator"),
+        ({"accounts": {"mine": {"exchange": "krakn"}}}, "accounts.mine.exchange names 'krakn'", "kraken"),
+        ({"exchanges": {"kraken": {"simulator": "http://127.0.0.1:1"}}}, "cannot be a simulator", "another name"),
+        ({"exchanges": {"Kraken": {"simulator": "http://127.0.0.1:1"}}}, "cannot be a simulator", "another name"),
+        ({"exchanges": {"../b": {"simulator": "http://127.0.0.1:1"}}}, "no name for a simulator", "letters"),
+    ],
+)
+def test_a_name_that_leads_nowhere_is_refused_at_the_start(settings: Any, message: str, hint: str) -> None:
+    with pytest.raises(Failure) as refused:
+        pool_of(Simulator(), Path(), Time(), **settings)
+    assert refused.value.code is Code.INVALID_ARGUMENT
+    assert message in refused.value.message
+    assert hint in refused.value.hint
+
+
+def test_simulators_have_free_names_and_accounts_on_them_stay_simulated() -> None:
+    place = {"simulator": "http://127.0.0.1:1"}
+    settings: Any = {
+        "exchanges": {"simulator": place, "my-venue_2": place, "kraken": {"rate_limit": 5}},
+        "accounts": {"mine": {"exchange": "my-venue_2"}},
+    }
+    pool = pool_of(Simulator(), Path(), Time(), **settings)
+    assert pool.known()[:2] == ("simulator", "my-venue_2")
+    assert pool.key("my-venue_2", "mine") == VenueKey("my-venue_2", "simulated")
+
+
+async def test_a_testnet_that_is_refused_leaves_nothing_open(pool: Pool, caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(Failure) as refused:
+        await pool.describe(VenueKey("kraken", "testnet"))
+    assert refused.value.code is Code.TESTNET_NOT_SUPPORTED
+    del refused
+    await asyncio.sleep(0)  # the task that failed is forgotten one pass later, and with it the instance
+    gc.collect()
+    assert not caplog.records
+    assert not list(pool.opened())
+
+
+@asynccontextmanager
+async def redirecting(target: str) -> AsyncGenerator[str]:
+    """Serve on 127.0.0.1 a redirect to the same path below the target."""
+
+    async def redirect(request: web.Request) -> web.Response:
+        return web.Response(status=307, headers={"Location": f"{target}{request.path_qs}"})
+
+    application = web.Application()
+    application.router.add_route("*", "/{path:.*}", redirect)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+async def test_a_redirect_to_another_host_is_not_followed(simulator: Simulator, tmp_path: Path, time: Time) -> None:
+    async with redirecting(simulator.url.replace("127.0.0.1", "localhost")) as url:
+        pool = pool_of(simulator, tmp_path, time, exchanges={"elsewhere": {"simulator": url}})
+        with pytest.raises(Exception, match=r"^elsewhere GET ") as refused:
+            await pool.open(VenueKey("elsewhere", "simulated"), through=straight)
+        await pool.close()
+    assert translate(refused.value, exchange="elsewhere").code is Code.BAD_REPLY
+    assert simulator.requests.total == 0
+
+
+async def test_a_redirect_within_the_host_is_followed(simulator: Simulator, tmp_path: Path, time: Time) -> None:
+    async with redirecting(simulator.url) as url:
+        pool = pool_of(simulator, tmp_path, time, exchanges={"elsewhere": {"simulator": url}})
+        assert (await pool.open(VenueKey("elsewhere", "simulated"), through=straight)).markets
+        await pool.close()
+
+
+async def test_a_redirect_through_a_socks_proxy_is_not_followed_either(
+    simulator: Simulator, tmp_path: Path, time: Time
+) -> None:
+    asked: list[bytes] = []
+
+    async def socks(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:  # RFC 1928, to names only
+        await reader.readexactly((await reader.readexactly(2))[1])
+        writer.write(b"\x05\x00")
+        length = (await reader.readexactly(5))[4]
+        asked.append((await reader.readexactly(length + 2))[:length])
+        writer.write(b"\x05\x00\x00\x01" + bytes(6))
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 302 Found\r\nLocation: http://other.invalid/\r\nContent-Length: 0\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(socks, "127.0.0.1", 0) as server:
+        proxy = f"socks5h://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        pool = pool_of(simulator, tmp_path, time, socks_proxy=proxy)
+        exchange = (await pool.describe(VenueKey("kraken", "live"))).exchange
+        exchange.urls["api"]["public"] = "http://exchange.invalid"
+        with pytest.raises(Exception, match=r"^kraken GET ") as refused:
+            await exchange.publicGetTime()
+        await pool.close()
+    assert translate(refused.value, exchange="kraken").code is Code.BAD_REPLY
+    assert asked == [b"exchange.invalid"]

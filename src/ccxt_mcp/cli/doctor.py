@@ -29,7 +29,7 @@ from ccxt_mcp.cli.charts import DOWN, QUIET, UP
 from ccxt_mcp.cli.terminal import print_json, screen
 from ccxt_mcp.errors import Code, Failure
 from ccxt_mcp.exchanges.lazy import exchange_ids
-from ccxt_mcp.exchanges.pool import SIMULATOR
+from ccxt_mcp.exchanges.pool import SIMULATOR, check_names
 from ccxt_mcp.exchanges.translate import translate
 from ccxt_mcp.exchanges.venue import Trace
 from ccxt_mcp.gateway import Gateway
@@ -108,6 +108,7 @@ async def findings_of(
     yield _environment(environment)
     try:
         settings = load_settings(environment)
+        check_names(settings)
     except Failure as failure:
         yield Finding("fail", "settings", failure.message, failure.hint)
         return

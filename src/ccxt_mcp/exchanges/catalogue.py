@@ -20,6 +20,16 @@ from ccxt_mcp.exchanges.lazy import ccxt_version
 from ccxt_mcp.exchanges.quirks import HEADER_TESTNETS, lineage
 
 MARKET_TYPES = ("spot", "margin", "swap", "future", "option")
+_FIELDS = {
+    "exchange": str,
+    "name": str,
+    "countries": list,
+    "types": list,
+    "testnet": bool,
+    "certified": bool,
+    "streams": bool,
+    "has": list,
+}
 
 
 def describe(exchange: Any, *, pro: bool) -> dict[str, Any]:
@@ -69,10 +79,8 @@ class Catalogue:
             self._making = None
 
     async def _make(self) -> list[dict[str, Any]]:
-        try:
-            return orjson.loads(self._path.read_bytes())
-        except (OSError, orjson.JSONDecodeError):
-            pass  # not made yet for this version of ccxt
+        if (saved := self._saved()) is not None:
+            return saved
         child = await asyncio.create_subprocess_exec(
             sys.executable, "-m", __name__, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE
         )
@@ -88,6 +96,14 @@ class Catalogue:
         await asyncio.to_thread(self._save, output)
         return rows
 
+    def _saved(self) -> list[dict[str, Any]] | None:
+        """Return the rows on disk, or None when they were not made for this version of ccxt, or were damaged since."""
+        try:
+            rows: Any = orjson.loads(self._path.read_bytes())
+        except (OSError, orjson.JSONDecodeError):
+            return None
+        return rows if isinstance(rows, list) and rows and all(_is_row(row) for row in rows) else None
+
     def _save(self, content: bytes) -> None:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -96,6 +112,10 @@ class Catalogue:
             Path(file.name).replace(self._path)
         except OSError:
             return  # a read-only folder costs a second at the next start, nothing else
+
+
+def _is_row(row: Any) -> bool:
+    return isinstance(row, dict) and all(isinstance(row.get(field), kind) for field, kind in _FIELDS.items())
 
 
 def _main() -> None:

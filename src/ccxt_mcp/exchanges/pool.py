@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import re
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -19,7 +20,8 @@ from ccxt_mcp.exchanges.quirks import DEMO_TESTNETS, HEADER_TESTNETS, TESTNETS_S
 from ccxt_mcp.exchanges.store import MarketSet, MarketStore
 from ccxt_mcp.exchanges.symbols import SymbolIndex
 from ccxt_mcp.exchanges.venue import Gate, Trace, Venue, VenueKey, guarded, traced
-from ccxt_mcp.settings import Settings
+from ccxt_mcp.settings import ExchangeSettings, Settings
+from ccxt_mcp.text import clean_text
 
 if TYPE_CHECKING:
     import aiohttp
@@ -28,6 +30,9 @@ log = structlog.get_logger(__name__)
 
 SIMULATOR = "simulator"
 _RETRY_REFRESH = 60.0
+_SWEEP_EVERY = 60.0
+_CLOCK_ERROR = 60.0  # seconds by which markets may seem to come from the future; more, and the clock was set back
+_PROXY_NAMES = {"proxy_url": "proxyUrl", "http_proxy": "httpProxy", "socks_proxy": "socksProxy"}
 
 Download = Callable[[Trace], Awaitable[MarketSet]]
 Through = Callable[[VenueKey, Download], Awaitable[MarketSet]]
@@ -45,6 +50,9 @@ class Pool:
         markets_ttl: seconds after which markets are refreshed in the background.
         clock: monotonic seconds.
         wall: seconds since the epoch.
+
+    Raises:
+        Failure: INVALID_ARGUMENT when the settings name an exchange that does not exist.
     """
 
     def __init__(
@@ -58,6 +66,7 @@ class Pool:
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
+        check_names(settings)
         self._settings = settings
         self._gate = gate
         self._simulator = simulator
@@ -77,6 +86,10 @@ class Pool:
     def known(self) -> tuple[str, ...]:
         """Return the ids of all exchanges that can be asked, the simulators first."""
         return tuple(self._public)
+
+    def simulators(self) -> list[str]:
+        """Return the ids behind which simulators are, the built-in one first."""
+        return [name for name, key in self._public.items() if key.mode == "simulated"]
 
     @cached_property
     def _public(self) -> dict[str, VenueKey]:
@@ -103,7 +116,7 @@ class Pool:
             names = [name for name, owner in self._settings.accounts.items() if owner.exchange == exchange]
             hint = f"Accounts of {exchange}: {', '.join(names)}." if names else "Leave account out."
             raise Failure(Code.INVALID_ARGUMENT, f"account is {account[:40]!r}, unknown for {exchange}.", hint=hint)
-        return VenueKey(exchange, owner.mode)
+        return public if public.mode == "simulated" else VenueKey(exchange, owner.mode)
 
     async def open(self, key: VenueKey, *, through: Through) -> Venue:
         """Return the venue with its markets, opening and loading it when needed.
@@ -241,11 +254,9 @@ class Pool:
 
     def _refresh_if_old(self, key: VenueKey, through: Through) -> None:
         markets = self._markets.get(key.public)
-        if (
-            markets is None
-            or self._wall() - markets.saved_at < self._markets_ttl
-            or ("refresh", key.public) in self._tasks
-        ):
+        if markets is None or ("refresh", key.public) in self._tasks:
+            return
+        if -_CLOCK_ERROR <= self._wall() - markets.saved_at < self._markets_ttl:
             return
         if self._clock() - self._refreshed_at.get(key.public, float("-inf")) < _RETRY_REFRESH:
             return
@@ -262,15 +273,32 @@ class Pool:
 
     async def _sweep(self) -> None:
         while True:
-            await asyncio.sleep(min(60.0, self._settings.idle_minutes * 60))
+            await asyncio.sleep(_SWEEP_EVERY)
             await self.evict_idle()
 
     # -- building --------------------------------------------------------------------------------------------------
 
     async def _build(self, key: VenueKey) -> Any:
         settings = self._settings.exchange(key.exchange)
-        simulated = key.mode == "simulated"
-        base = await asyncio.to_thread(exchange_class, "bybit" if simulated else key.exchange)
+        base = await asyncio.to_thread(exchange_class, "bybit" if key.mode == "simulated" else key.exchange)
+        exchange = guarded(base)(await self._config(key, settings))
+        try:
+            if settings.default_type or exchange.has.get("spot"):
+                exchange.options["defaultType"] = settings.default_type or "spot"
+            exchange.gate = self._gate(key, exchange)
+            exchange.log = self._ccxt_log
+            if key.mode == "testnet":
+                enter_testnet(exchange)
+            if exchange.socksProxy:  # ccxt makes a session of its own for it, which must not follow redirects either
+                exchange.open()
+                exchange.get_socks_proxy_session(exchange.socksProxy).trace_configs.append(_no_foreign_redirects())
+        except BaseException:
+            await exchange.close()
+            raise
+        return exchange
+
+    async def _config(self, key: VenueKey, settings: ExchangeSettings) -> dict[str, Any]:
+        """Return all that ccxt is told."""
         config: dict[str, Any] = {
             "enableRateLimit": False,  # the gate takes its place, shared by all instances
             "timeout": round(self._settings.deadline * 1000),
@@ -281,21 +309,13 @@ class Pool:
             "enableLastJsonResponse": False,
             "enableLastResponseHeaders": False,
         }
-        if simulated:
+        if key.mode == "simulated":
             config |= {"id": key.exchange} | await self._simulator(settings.simulator)
         else:
-            names = {"proxy_url": "proxyUrl", "http_proxy": "httpProxy", "socks_proxy": "socksProxy"}
-            config |= {names[name]: url for name, url in settings.chosen.items()}
+            config |= {_PROXY_NAMES[name]: url for name, url in settings.chosen.items()}
         if settings.rate_limit is not None:
             config["rateLimit"] = settings.rate_limit
-        exchange = guarded(base)(config)
-        if settings.default_type or exchange.has.get("spot"):
-            exchange.options["defaultType"] = settings.default_type or "spot"
-        exchange.gate = self._gate(key, exchange)
-        exchange.log = self._ccxt_log
-        if key.mode == "testnet":
-            enter_testnet(exchange)
-        return exchange
+        return config
 
     def _shared_session(self) -> aiohttp.ClientSession:
         import aiohttp  # noqa: PLC0415 - a tenth of a second that the start does not need
@@ -304,8 +324,32 @@ class Pool:
             self._ssl = ssl.create_default_context(cafile=certifi.where())
             self._ssl.load_default_certs()
             connector = aiohttp.TCPConnector(ssl=self._ssl, limit=0, limit_per_host=100, happy_eyeballs_delay=0)
-            self._session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+            self._session = aiohttp.ClientSession(
+                connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trace_configs=[_no_foreign_redirects()]
+            )
         return self._session
+
+
+def _no_foreign_redirects() -> aiohttp.TraceConfig:
+    """Return what keeps a session from following redirects to another host, or from https to http.
+
+    aiohttp repeats the request there with all headers but a few: API keys and signatures would go with it.
+    """
+    import aiohttp  # noqa: PLC0415 - as above
+
+    async def refuse(_session: Any, _context: Any, redirect: aiohttp.TraceRequestRedirectParams) -> None:
+        here, headers = redirect.url, redirect.response.headers
+        try:
+            there = here.join(type(here)(headers.get("Location") or headers.get("URI") or ""))  # read as aiohttp does
+        except ValueError:
+            raise aiohttp.ClientPayloadError("a redirect to what is no address") from None
+        if there.host != here.host or (here.scheme, there.scheme) == ("https", "http"):
+            raise aiohttp.ClientPayloadError("a redirect to another host")
+
+    trace = aiohttp.TraceConfig()
+    trace.on_request_redirect.append(refuse)
+    trace.freeze()
+    return trace
 
 
 _EVERY = VenueKey("*", "live")
@@ -313,6 +357,37 @@ _EVERY = VenueKey("*", "live")
 
 def _name(key: VenueKey) -> str:
     return f"{key.exchange}-{key.mode}"
+
+
+def check_names(settings: Settings) -> None:
+    """Refuse settings whose names lead nowhere: a mistyped exchange would otherwise be configured in vain.
+
+    The name of a simulator is free, but not that of an exchange, whose prices its own would then seem to be.
+
+    Raises:
+        Failure: INVALID_ARGUMENT with the nearest names.
+    """
+    if not settings.exchanges and not settings.accounts:
+        return  # the usual case, which need not know ccxt's exchanges yet
+    simulators = {SIMULATOR, *(name for name, own in settings.exchanges.items() if own.simulator)}
+    for name in simulators:
+        if name.lower() in exchange_ids():
+            raise _wrong_name(f"exchanges.{name} is an exchange and cannot be a simulator", "Give it another name.")
+        if not re.fullmatch(r"[A-Za-z0-9_-]{1,40}", name):
+            raise _wrong_name(
+                f"exchanges.{clean_text(name, 40)} is no name for a simulator", "Use letters, digits, _ and -."
+            )
+    known = (*simulators, *exchange_ids())
+    places = {f"exchanges.{name}": name for name in settings.exchanges}
+    places |= {f"accounts.{name}.exchange": account.exchange for name, account in settings.accounts.items()}
+    for place, name in places.items():
+        if name not in known:
+            nearest = unknown_exchange(name, known).hint
+            raise _wrong_name(f"{clean_text(place, 80)} names {clean_text(name, 40)!r}, which is unknown", nearest)
+
+
+def _wrong_name(what: str, hint: str) -> Failure:
+    return Failure(Code.INVALID_ARGUMENT, f"Configuration: {what}.", hint=hint)
 
 
 def enter_testnet(exchange: Any) -> None:

@@ -14,8 +14,10 @@ from typing import Any
 import orjson
 
 from ccxt_mcp.exchanges.quirks import READS_MARKET_INFO, lineage
+from ccxt_mcp.text import clean_text
 
 _FORMAT = 1
+_LONGEST_SYMBOL = 100
 _KEEP_OLD_VERSIONS = 30 * 86_400  # seconds; two servers may run different versions of ccxt side by side
 
 
@@ -37,7 +39,11 @@ class MarketSet:
 
     @classmethod
     def taken_from(cls, exchange: Any, *, options_before: dict[str, Any], now: float) -> MarketSet:
-        """Return the slim markets of an instance that has just loaded them."""
+        """Return the slim markets of an instance that has just loaded them.
+
+        A symbol with hidden characters, or longer than any that is real, is none that anybody could ask for: it is
+        left out, so that no name which an exchange lets others choose reaches a reader as an instruction.
+        """
         learnt = {
             name: value
             for name, value in exchange.options.items()
@@ -46,7 +52,11 @@ class MarketSet:
         slim = _slimmer(type(exchange))
         return cls(
             saved_at=now,
-            markets={symbol: slim(market) for symbol, market in exchange.markets.items()},
+            markets={
+                symbol: slim(market)
+                for symbol, market in exchange.markets.items()
+                if symbol == clean_text(symbol, _LONGEST_SYMBOL)
+            },
             currencies={code: currency | {"info": {}} for code, currency in (exchange.currencies or {}).items()},
             options=learnt,
         )
@@ -76,11 +86,11 @@ class MarketStore:
         """Return what was saved under the name; None when there is nothing usable."""
         try:
             document = orjson.loads(self._path(name).read_bytes())
-            if document["format"] != _FORMAT or not document["markets"]:
-                return None
-            return MarketSet(**{field: document[field] for field in MarketSet.__dataclass_fields__})
-        except (OSError, ValueError, KeyError, TypeError):
-            return None  # missing, cut short or foreign: the exchange is asked again
+        except (OSError, ValueError):
+            return None  # missing or cut short: the exchange is asked again
+        if not _is_whole(document):
+            return None
+        return MarketSet(**{field: document[field] for field in MarketSet.__dataclass_fields__})
 
     def write(self, name: str, markets: MarketSet) -> None:
         """Save atomically: a reader sees the old file or the new one, never a part.
@@ -109,6 +119,26 @@ class MarketStore:
         for folder in self._root.iterdir():
             if folder != self._folder and folder.stat().st_mtime < now - _KEEP_OLD_VERSIONS:
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_whole(document: Any) -> bool:
+    """Whether a document has the shape that `write` gives it, so that its markets can be installed."""
+    if not isinstance(document, dict) or document.get("format") != _FORMAT:
+        return False
+    markets, currencies = document.get("markets"), document.get("currencies")
+    if not isinstance(markets, dict) or not isinstance(currencies, dict):
+        return False
+    return (
+        type(document.get("saved_at")) in (int, float)
+        and isinstance(document.get("options"), dict)
+        and bool(markets)
+        and all(_is_market(market, symbol) for symbol, market in markets.items())
+        and all(isinstance(currency, dict) for currency in currencies.values())
+    )
+
+
+def _is_market(market: Any, symbol: str) -> bool:
+    return isinstance(market, dict) and isinstance(market.get("id"), str) and market.get("symbol") == symbol
 
 
 def _without_info(market: dict[str, Any]) -> dict[str, Any]:
