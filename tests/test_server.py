@@ -145,6 +145,37 @@ async def test_a_comparison_tells_who_failed_and_why(ask: Ask) -> None:
     assert answer["data"]["failed"]["rows"][0][:2] == ["krakn", "TAPS001"]
 
 
+async def test_symbols_are_found_although_one_exchange_fails(ask: Ask) -> None:
+    answer = await ask("market_symbols", query="btc", exchanges=["krakn", "simulator"], limit=2)
+    table = answer["data"]["symbols"]
+    assert [row[0] for row in table["rows"]] == ["simulator", "simulator"]
+    assert table["total"] > 2
+    assert table["next"] == "2"
+    assert answer["data"]["failed"]["rows"][0][:2] == ["krakn", "TAPS001"]
+
+
+async def test_the_simulator_is_listed_only_where_it_fits(ask: Ask) -> None:
+    async def listed(**filters: Any) -> set[str]:
+        return {row[0] for row in (await ask("exchange_list", **filters))["data"]["exchanges"]["rows"]}
+
+    assert "simulator" in await listed(type="swap")
+    assert "simulator" in await listed(capability="fetchFundingRate")
+    assert "simulator" not in await listed(type="option")
+    assert "simulator" not in await listed(testnet=True)
+    assert "simulator" not in await listed(country="DE")
+
+
+async def test_a_window_that_ends_before_it_begins_is_refused(ask: Ask) -> None:
+    answer = await ask("market_ohlcv", **SIMULATOR, symbol="BTC/USDT", since="20261120", until="2026-11-19")
+    assert answer["error"]["code"] == "TAPS005"
+    assert "2026-11-20" in answer["error"]["message"]
+
+
+async def test_candles_that_the_exchange_does_not_send_are_mentioned(ask: Ask) -> None:
+    answer = await ask("market_ohlcv", **SIMULATOR, symbol="BTC/USDT", timeframe="1m", limit=1000)
+    assert "1000 candles at once" in answer["data"]["candles"]["note"]
+
+
 async def test_funding_of_a_spot_market_is_refused_with_a_perpetual_to_try(ask: Ask) -> None:
     answer = await ask("market_funding", **SIMULATOR, symbol="BTC/USDT")
     assert answer["error"]["code"] == "TAPS005"

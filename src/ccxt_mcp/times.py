@@ -55,8 +55,8 @@ def _iso_second(second: int) -> str:
 def parse_moment(text: str | int | float, *, now_ms: int, name: str = "since") -> int:
     """Return the milliseconds since the epoch that a person or a model means.
 
-    Accepts milliseconds or seconds since the epoch, ISO 8601 ("2026-01-31", "2026-01-31T12:00:00Z"; UTC
-    unless it says otherwise), "now", and relative times before now ("90m", "2h ago", "7 days").
+    Accepts milliseconds or seconds since the epoch (nine digits or more), ISO 8601 ("2026-01-31", "20260131" or
+    "2026-01-31T12:00:00Z"; UTC unless it says otherwise), "now", and relative times before now ("90m", "2h ago").
 
     Args:
         text: what was written.
@@ -77,7 +77,7 @@ def parse_moment(text: str | int | float, *, now_ms: int, name: str = "since") -
 
 
 def _moment(written: str, now_ms: int) -> int | None:
-    if re.fullmatch(r"\d{1,18}(\.\d{1,9})?", written):
+    if re.fullmatch(r"\d{9,18}(\.\d{1,9})?", written):
         number = float(written)
         return round(number if number >= _FIRST_MS else number * 1000)
     if written.lower() == "now":

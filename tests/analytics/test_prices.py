@@ -72,6 +72,6 @@ def test_the_median_lies_within_the_range_and_best_prices_are_quoted_ones(quotes
     if "median" in summary:
         assert summary["midLow"] <= summary["median"] <= summary["midHigh"]
     if "bestBid" in summary:
-        assert summary["bestBid"]["price"] == max(quote.bid for quote in quotes if quote.bid)
+        assert summary["bestBid"]["price"] == max(quote.bid for quote in quotes if quote.bid and not quote.crossed)
     if "bestAsk" in summary:
         assert summary["bestAsk"]["price"] in [quote.ask for quote in quotes]

@@ -42,6 +42,12 @@ class Quote:
         return cls(exchange, ticker.get("bid"), ticker.get("ask"), ticker.get("last"), ticker.get("timestamp"), age_ms)
 
     @property
+    def crossed(self) -> bool:
+        """Whether it bids above its own ask, which no market does for long: such a quote is not to be believed."""
+        bid, ask = positive(self.bid), positive(self.ask)
+        return bid is not None and ask is not None and bid > ask
+
+    @property
     def mid(self) -> Decimal | None:
         """The middle of bid and ask; the latest trade where one of the two is missing."""
         bid, ask = positive(self.bid), positive(self.ask)
@@ -52,15 +58,17 @@ def compare_prices(quotes: Sequence[Quote]) -> dict[str, Any]:
     """Return the best bid and ask, the gap between them, the median, and each exchange's deviation from it.
 
     All quotes must be of one unified symbol: a price in USD and one in USDT, or a spot price and a perpetual's, are
-    different things, and the caller keeps them apart. Missing and non-positive prices are left out, never guessed.
+    different things, and the caller keeps them apart. Missing and non-positive prices are left out, never guessed;
+    an exchange that bids above its own ask is named in `crossed` and takes no part.
 
     Formulas: gap = best bid - best ask, gapBps = gap / ((best bid + best ask) / 2) x 10^4; above zero somebody bids
     more than somebody else asks. median is that of the mids (see `Quote.mid`), deviationBps = (mid - median) /
     median x 10^4, midRangeBps = (highest mid - lowest mid) / median x 10^4.
     """
-    bids = [(price, quote) for quote in quotes if (price := positive(quote.bid)) is not None]
-    asks = [(price, quote) for quote in quotes if (price := positive(quote.ask)) is not None]
-    mids = [mid for quote in quotes if (mid := quote.mid) is not None]
+    sane = [quote for quote in quotes if not quote.crossed]
+    bids = [(price, quote) for quote in sane if (price := positive(quote.bid)) is not None]
+    asks = [(price, quote) for quote in sane if (price := positive(quote.ask)) is not None]
+    mids = [mid for quote in sane if (mid := quote.mid) is not None]
     best_bid = max(bids, key=lambda pair: pair[0], default=None)
     best_ask = min(asks, key=lambda pair: pair[0], default=None)
     facts: dict[str, Any] = {}
@@ -75,6 +83,8 @@ def compare_prices(quotes: Sequence[Quote]) -> dict[str, Any]:
         low, high = min(mids), max(mids)
         facts |= {"median": number(middle), "midLow": number(low), "midHigh": number(high)}
         facts["midRangeBps"] = bps(high - low, middle)
+    if crossed := [quote.exchange for quote in quotes if quote.crossed]:
+        facts["crossed"] = crossed
     return facts | {"quotes": Table(QUOTE_COLUMNS, [_row(quote, middle) for quote in quotes])}
 
 

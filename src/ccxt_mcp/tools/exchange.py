@@ -8,7 +8,6 @@ from ccxt_mcp.analytics.tickers import select_fields
 from ccxt_mcp.envelope import Envelope, Table, error_dict
 from ccxt_mcp.errors import Code, Failure
 from ccxt_mcp.exchanges.catalogue import MARKET_TYPES
-from ccxt_mcp.exchanges.pool import SIMULATOR
 from ccxt_mcp.exchanges.venue import Venue
 from ccxt_mcp.gateway import Call, Gateway
 from ccxt_mcp.health import exchange_health
@@ -29,6 +28,11 @@ _CAPABILITIES = (
     "fetchPositions", "setLeverage", "watchTicker", "watchOrderBook", "watchTrades", "watchOHLCV", "watchOrders",
 )  # fmt: skip
 
+_SIMULATED = (
+    "fetchTicker", "fetchTickers", "fetchOrderBook", "fetchTrades", "fetchOHLCV", "fetchTime",
+    "fetchFundingRate", "fetchFundingRateHistory", "fetchOpenInterest",
+)  # fmt: skip
+
 
 @tool("List exchanges", open_world=False)
 async def exchange_list(
@@ -42,7 +46,7 @@ async def exchange_list(
     cursor: Cursor = None,
 ) -> Envelope:
     """Exchanges that can be asked, by name, capability, market type, testnet or country."""
-    rows = await gateway.catalogue.rows()
+    rows = [*_simulators(gateway), *await gateway.catalogue.rows()]
     if capability is not None and not any(capability in row["has"] for row in rows):
         raise Failure(Code.INVALID_ARGUMENT, f"capability is {capability[:40]!r}; write a ccxt method: fetchOHLCV.")
     words = (query or "").lower().split()
@@ -55,8 +59,6 @@ async def exchange_list(
         and (testnet is None or row["testnet"] == testnet)
         and (country is None or country.upper() in row["countries"])
     ]
-    if not words or SIMULATOR.startswith(words[0]):
-        found.insert(0, [SIMULATOR, "Built-in simulator", ["spot", "swap"], False, []])
     columns = ("exchange", "name", "types", "testnet", "countries")
     table = Table.page(columns, found, cursor=cursor, limit=limit)
     opened = sorted(venue.key.exchange for venue in gateway.pool.opened())
@@ -147,6 +149,12 @@ async def exchange_capabilities(gateway: Gateway, exchange: ExchangeId, account:
         "bookLevels": 100,
     }
     return Envelope(gateway.metadata(exchange=exchange, mode=venue.key.mode), data=as_data(data))
+
+
+def _simulators(gateway: Gateway) -> list[dict[str, Any]]:
+    """Return the simulators as the catalogue would list them."""
+    facts = {"name": "Simulator", "types": ["spot", "swap"], "testnet": False, "countries": [], "has": _SIMULATED}
+    return [{"exchange": name} | facts for name in gateway.pool.simulators()]
 
 
 def _connection(venue: Venue) -> dict[str, Any]:

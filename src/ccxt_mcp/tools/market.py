@@ -1,6 +1,8 @@
 """Market data: tickers, books, trades, candles, funding, and symbols from loose words."""
 
 import asyncio
+from dataclasses import replace
+from itertools import zip_longest
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -35,6 +37,7 @@ _TICKER_COLUMNS = ("symbol", "last", "bid", "ask", "percentage", "high", "low", 
 _TRADE_COLUMNS = ("timestamp", "side", "price", "amount")
 _TRADE_FIELDS = ("timestamp", "datetime", "id", "symbol", "side", "price", "amount", "cost", "takerOrMaker", "type")
 _DAY_MS = 86_400_000
+_MOST_FOUND = 200  # symbols of one exchange; who wants more lists its markets
 
 
 @tool("Ticker")
@@ -70,12 +73,14 @@ async def market_tickers(
         arguments = {"params": {"type": type}} if type else {}
         answer = await gateway.call(Call("fetchTickers", exchange, arguments=arguments, account=account))
         return answer.map(lambda tickers: {"tickers": page(list(tickers.values()))})
+    symbols = list(dict.fromkeys(symbols))
     calls = [Call("fetchTicker", exchange, symbol=symbol, account=account) for symbol in symbols]
     answers = await asyncio.gather(*(gateway.call(call) for call in calls))  # the gateway makes batches of them
     good = [answer for answer in answers if answer.success]
     if not good:
         return answers[0] if answers else gateway.failed(Failure(Code.INVALID_ARGUMENT, "symbols is empty."), exchange)
-    data = {"tickers": page([answer.data for answer in good]), "failed": _failures(symbols, answers)}
+    tickers = {answer.data["symbol"]: answer.data for answer in good}  # two spellings may mean one symbol
+    data = {"tickers": page(list(tickers.values())), "failed": _failures("symbol", symbols, answers)}
     return Envelope(combined(good), data=as_data(data))
 
 
@@ -144,6 +149,8 @@ async def market_ohlcv(
     now_ms = gateway.now_ms()
     start = None if since is None else _aligned(parse_moment(since, now_ms=now_ms), step)
     end = None if until is None else parse_moment(until, now_ms=now_ms, name="until")
+    if start is not None and end is not None and start >= end:
+        raise Failure(Code.INVALID_ARGUMENT, f"since is {iso(start)}, which is not before until, {iso(end)}.")
     if start is None and end is not None:
         start = _aligned(end - limit * step, step)
     venue = await gateway.open(exchange, account)
@@ -155,35 +162,34 @@ async def market_ohlcv(
         rows = closed_candles(rows, timeframe, now_ms) if closed else rows
         rows = rows[-limit:] if start is None else rows[:limit]
         table = Table.page(CANDLE_COLUMNS, rows, cursor=cursor, limit=limit)
-        return {"timeframe": timeframe} | summarise_candles(rows, timeframe) | {"candles": table}
+        note = _missing_candles(rows, start, step, limit, wanted)
+        return {"timeframe": timeframe} | summarise_candles(rows, timeframe) | {"candles": replace(table, note=note)}
 
     return (await gateway.call(Call("fetchOHLCV", exchange, symbol=symbol, arguments=arguments, account=account))).map(
         shape
     )
 
 
-@tool("Find symbols", open_world=False)
+@tool("Find symbols")
 async def market_symbols(
     gateway: Gateway,
     query: Annotated[str, Field(description='Loose words: "btc perp", "BTC-USDT", "eth usd".', max_length=100)],
     exchanges: Exchanges = None,
     limit: Limit = 20,
+    cursor: Cursor = None,
 ) -> Envelope:
     """Find symbols from loose words, on the named exchanges or on all that are opened."""
-    if exchanges:
-        venues = await asyncio.gather(*(gateway.open(exchange) for exchange in exchanges))
-    else:
-        venues = [venue for venue in gateway.pool.opened() if venue.loaded_at is not None]
-    if not venues:
-        failure = Failure(Code.INVALID_ARGUMENT, "exchanges is empty and none is opened.", hint="Name exchanges.")
-        return gateway.failed(failure)
-    rows: list[list[Any]] = []
-    for venue in venues:
-        for symbol in venue.index.search(query, limit=limit):
-            market = venue.markets[symbol]
-            rows.append([venue.key.exchange, symbol, market.get("type"), market.get("active")])
-    table = Table(("exchange", "symbol", "type", "active"), rows[:limit], total=len(rows))
-    return Envelope(gateway.metadata(), data={"symbols": table})
+    named = list(dict.fromkeys(exchanges or (venue.key.exchange for venue in gateway.pool.opened())))
+    if not named:
+        raise Failure(Code.INVALID_ARGUMENT, "exchanges is empty and none is opened.", hint="Name exchanges.")
+    answers = await asyncio.gather(*(gateway.call(Call("loadMarkets", exchange)) for exchange in named))
+    if all(answer.failure for answer in answers):
+        return answers[0]
+    found = [_found(answer.data, query) for answer in answers if answer.success]
+    in_turn = [row for rows in zip_longest(*found) for row in rows if row is not None]  # the best of each come first
+    table = Table.page(("exchange", "symbol", "type", "active"), in_turn, cursor=cursor, limit=limit)
+    failed = _failures("exchange", named, answers)
+    return Envelope(gateway.metadata(), data=as_data({"symbols": table, "failed": failed}))
 
 
 @tool("Funding")
@@ -230,17 +236,32 @@ def _book(book: dict[str, Any], levels: int, within: float, size: float | None, 
     return summarise_book(book, levels=levels, within=within, contract_size=size, inverse=inverse)
 
 
+def _missing_candles(rows: list[Any], start: int | None, step: int, limit: int, wanted: int) -> str | None:
+    """Return a sentence about candles that were asked for and are not there, if any."""
+    if start is not None and rows and rows[0][0] > start + step:
+        return f"The exchange sent none before {iso(rows[0][0])}, though since is {iso(start)}."
+    if len(rows) < limit and len(rows) >= min(wanted, limit) - 1 > 0 and wanted <= limit:
+        return f"The exchange sends {wanted} candles at once; ask for others with since or until."
+    return None
+
+
 def _aligned(ms: int, step: int) -> int:
     return ms // step * step if step <= _DAY_MS else ms
 
 
-def _failures(symbols: list[str], answers: list[Envelope]) -> Table | None:
+def _found(venue: Venue, query: str) -> list[list[Any]]:
+    symbols = venue.index.search(query, limit=_MOST_FOUND)
+    markets = [venue.markets[symbol] for symbol in symbols]
+    return [[venue.key.exchange, market["symbol"], market.get("type"), market.get("active")] for market in markets]
+
+
+def _failures(what: str, names: list[str], answers: list[Envelope]) -> Table | None:
     rows: list[list[Any]] = []
-    for symbol, answer in zip(symbols, answers, strict=True):
+    for symbol, answer in zip(names, answers, strict=True):
         if answer.failure is not None:
             error = error_dict(answer.failure)
             rows.append([clean_text(symbol, 100), error["code"], error["reason"], error["message"]])
-    return Table(("symbol", "code", "reason", "message"), rows) if rows else None
+    return Table((what, "code", "reason", "message"), rows) if rows else None
 
 
 def _perpetual(venue: Venue, symbol: str) -> str:

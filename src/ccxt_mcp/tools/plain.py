@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Any
 
 from ccxt_mcp.envelope import Table
+from ccxt_mcp.text import clean_text
 
 _EXACT = 2**53  # integers up to here are the same in JSON, JavaScript and Python
 _WIDEST = 2**63
@@ -42,8 +43,8 @@ def _holder(value: Any) -> Any:
 
 
 def _text(text: str) -> str:
-    """Return text that UTF-8 can encode."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+    """Return text of one line that shows all it holds; exchanges choose names, and may choose them to deceive."""
+    return clean_text(text, len(text))
 
 
 def _number(value: float | Decimal) -> int | float | str | None:
