@@ -30,6 +30,11 @@ class RateLimit:
     remaining: float
     reset: int
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON object; a whole number of units has no fraction."""
+        whole = self.remaining % 1 == 0
+        return {"remaining": int(self.remaining) if whole else self.remaining, "reset": self.reset}
+
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
@@ -50,9 +55,7 @@ class Metadata:
         fields: dict[str, Any] = {
             "exchange": self.exchange,
             "timestamp": self.timestamp,
-            "rateLimit": None
-            if self.rate_limit is None
-            else {"remaining": self.rate_limit.remaining, "reset": self.rate_limit.reset},
+            "rateLimit": None if self.rate_limit is None else self.rate_limit.to_dict(),
             "version": VERSION,
             "mode": self.mode,
             "account": self.account,
