@@ -154,6 +154,20 @@ async def test_symbols_are_found_although_one_exchange_fails(ask: Ask) -> None:
     assert answer["data"]["failed"]["rows"][0][:2] == ["krakn", "TAPS001"]
 
 
+async def test_an_exchange_that_failed_to_open_is_not_searched_unless_named(tmp_path: Path) -> None:
+    settings = Settings(cache_dir=tmp_path, proxy_url="http://127.0.0.1:9/")  # nobody listens there
+    async with Client(build_server(settings)) as client:
+        opened = [
+            envelope(await client.call_tool("exchange_init", {"exchange": name}))["success"]
+            for name in ("kraken", "simulator")
+        ]
+        found = envelope(await client.call_tool("market_symbols", {"query": "btc"}))
+        compared = envelope(await client.call_tool("analytics_compare_prices", {"symbol": "BTC/USDT"}))
+    assert opened == [False, True]
+    assert "failed" not in found["data"]
+    assert "failed" not in compared["data"]
+
+
 async def test_the_simulator_is_listed_only_where_it_fits(ask: Ask) -> None:
     async def listed(**filters: Any) -> set[str]:
         return {row[0] for row in (await ask("exchange_list", **filters))["data"]["exchanges"]["rows"]}

@@ -155,6 +155,10 @@ class Pool:
         """Iterate over the venues that are open now."""
         return iter(list(self._venues.values()))
 
+    def loaded(self) -> list[str]:
+        """Return the exchanges that are open with their markets; one that failed to load is none of them."""
+        return [venue.key.exchange for venue in self.opened() if venue.loaded_at is not None]
+
     async def evict_idle(self) -> None:
         """Close the venues that nobody used for the configured time, and forget their markets in memory."""
         limit = self._clock() - self._settings.idle_minutes * 60

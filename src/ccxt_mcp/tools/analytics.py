@@ -28,7 +28,7 @@ async def analytics_compare_prices(
     ] = None,
 ) -> Envelope:
     """One symbol on many exchanges at once: best bid, best ask, gap, deviation and age of each, who failed and why."""
-    named = list(dict.fromkeys(exchanges or (venue.key.exchange for venue in gateway.pool.opened())))
+    named = list(dict.fromkeys(exchanges or gateway.pool.loaded()))
     if not named:
         raise Failure(
             Code.INVALID_ARGUMENT, "exchanges is empty and none is opened.", hint="Name two or more exchanges."

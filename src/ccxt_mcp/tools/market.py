@@ -179,7 +179,7 @@ async def market_symbols(
     cursor: Cursor = None,
 ) -> Envelope:
     """Find symbols from loose words, on the named exchanges or on all that are opened."""
-    named = list(dict.fromkeys(exchanges or (venue.key.exchange for venue in gateway.pool.opened())))
+    named = list(dict.fromkeys(exchanges or gateway.pool.loaded()))
     if not named:
         raise Failure(Code.INVALID_ARGUMENT, "exchanges is empty and none is opened.", hint="Name exchanges.")
     answers = await asyncio.gather(*(gateway.call(Call("loadMarkets", exchange)) for exchange in named))
