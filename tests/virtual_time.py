@@ -65,3 +65,13 @@ async def settle(passes: int = 10) -> None:
     """Let everything happen that needs no time."""
     for _ in range(passes):
         await asyncio.sleep(0)
+
+
+class Clock:
+    """A clock for code that waits for nothing: it stands until the test moves it."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now

@@ -11,25 +11,11 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from ccxt_mcp.errors import Code, Failure
 from ccxt_mcp.guards.breaker import Attempt, Breaker, Breakers
+from virtual_time import Clock
 
 TRIPPING = [code for code in Code if code.trips_breaker]
 MISTAKES = [Code.UNKNOWN_SYMBOL, Code.INVALID_ARGUMENT, Code.METHOD_NOT_SUPPORTED, Code.RATE_LIMITED, Code.PROXY]
 ANSWERS = [Code.INSUFFICIENT_BALANCE, Code.ORDER_NOT_FOUND, Code.CREDENTIALS_REJECTED, Code.EXCHANGE_ERROR]
-
-
-class Clock:
-    """Seconds that the test lets pass."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture

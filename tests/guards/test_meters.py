@@ -4,21 +4,7 @@ import pytest
 
 from ccxt_mcp.errors import Code
 from ccxt_mcp.guards.meters import Latency, Meters
-
-
-class Clock:
-    """Seconds that the test lets pass."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
+from virtual_time import Clock
 
 
 @pytest.fixture
