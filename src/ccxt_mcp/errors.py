@@ -29,7 +29,7 @@ class Code(Enum):
 
     UNKNOWN_EXCHANGE = Row("TAPS001", "unknown_exchange", False, False, "List exchanges with exchange_list.")
     CREDENTIALS_MISSING = Row(
-        "TAPS002", "credentials_missing", False, False, "A human sets the exchange's API keys in the environment."
+        "TAPS002", "credentials_missing", False, False, "A human sets the keys: ccxt-mcp keys set ACCOUNT."
     )
     CREDENTIALS_REJECTED = Row(
         "TAPS002", "credentials_rejected", False, False, "A human checks the API key, its secret and its passphrase."
@@ -39,7 +39,11 @@ class Code(Enum):
     INSUFFICIENT_BALANCE = Row("TAPS004", "insufficient_balance", False, False, "Lower the amount or fund the account.")
     INVALID_ARGUMENT = Row("TAPS005", "invalid_argument", False, False, "Correct the named argument and call again.")
     INVALID_ORDER = Row("TAPS005", "invalid_order", False, False, "Correct the order and call again.")
+    CLIENT_ORDER_ID_USED = Row(
+        "TAPS005", "client_order_id_used", False, False, "Take a new client_order_id for another order."
+    )
     REFUSED = Row("TAPS005", "refused", False, False, "The exchange does not accept this request; change it.")
+    UNCHANGED = Row("TAPS005", "unchanged", False, False, "It is so already; nothing needs to be done.")
     METHOD_NOT_SUPPORTED = Row(
         "TAPS006", "method_not_supported", False, False, "See what works here with exchange_capabilities."
     )
@@ -66,10 +70,40 @@ class Code(Enum):
     UNKNOWN_SYMBOL = Row("TAPS011", "unknown_symbol", False, False, "Find the symbol with market_symbols.")
     AMBIGUOUS_SYMBOL = Row("TAPS011", "ambiguous_symbol", False, False, "Use one of the candidates as it is written.")
     OUTCOME_UNKNOWN = Row(
-        "TAPS101", "outcome_unknown", False, True, "Do not repeat it; look the order up by its client order id."
+        "TAPS101",
+        "outcome_unknown",
+        False,
+        True,
+        "Never place it again; account_orders_unknown shows what becomes of it, trade_fetch_order finds it.",
     )
-    CONFIRMATION_REQUIRED = Row("TAPS102", "confirmation_required", False, False, "A human confirms the preview.")
+    CONFIRMATION_REQUIRED = Row(
+        "TAPS102",
+        "confirmation_required",
+        False,
+        False,
+        "A human approves it with ccxt-mcp approve; then make the same call again.",
+    )
+    CONFIRMATION_DECLINED = Row(
+        "TAPS102", "confirmation_declined", False, False, "The human said no: do not place it again unasked."
+    )
     LIMIT_EXCEEDED = Row("TAPS103", "limit_exceeded", False, False, "Stay within the named limit.")
+    HALTED = Row(
+        "TAPS103",
+        "halted",
+        False,
+        False,
+        "Only cancels and reduce-only orders go through; a human ends it with ccxt-mcp resume.",
+    )
+    UNRESOLVED_ORDER = Row(
+        "TAPS103",
+        "unresolved_order",
+        True,
+        False,
+        "Wait until account_orders_unknown is empty; cancels and reduce-only orders go through.",
+    )
+    JOURNAL_UNAVAILABLE = Row(
+        "TAPS999", "journal_unavailable", False, False, "Nothing was sent; a human looks after the journal's database."
+    )
     INTERNAL = Row("TAPS999", "internal", False, False, "Report the request id; the log has the details.")
 
     @property
