@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import ccxt.async_support
 import ccxt.pro
 
+from ccxt_mcp.simulator import API_KEY, API_SECRET
+
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 
     from ccxt_mcp.simulator import Simulator
+    from simulator.clocks import Clock
 
 
 @asynccontextmanager
@@ -24,3 +28,26 @@ async def bybit(simulator: Simulator, *, pro: bool = False, **more: Any) -> Asyn
         yield exchange
     finally:
         await exchange.close()
+
+
+@asynccontextmanager
+async def trader(simulator: Simulator, clock: Clock, key: str = API_KEY, secret: str = API_SECRET, *, pro: bool = False
+) -> AsyncGenerator[Any, None]:  # fmt: skip
+    """The class with a key, and with the simulator's clock to sign by; its markets are loaded."""
+    async with bybit(simulator, pro=pro, apiKey=key, secret=secret) as exchange:
+        exchange.nonce = exchange.milliseconds = lambda: clock.ms
+        await exchange.load_markets()
+        yield exchange
+
+
+async def outcome(exchange: Any, order: Any, symbol: str = "BTC/USDT") -> Any:
+    """An order as the exchange tells it, by what creating it answered."""
+    return await exchange.fetch_order(order["id"], symbol, {"acknowledged": True})
+
+
+async def heard(watching: Coroutine[Any, Any, Any], nudge: Callable[[], Awaitable[Any]]) -> Any:
+    """What a first watch hears: its subscription takes a moment, so nudge until something is heard."""
+    listening = asyncio.create_task(watching)
+    while not listening.done():
+        await nudge()
+    return await listening

@@ -6,7 +6,7 @@ import aiohttp
 import pytest
 
 from ccxt_mcp.simulator import Simulator
-from simulator.clients import bybit
+from simulator.clients import bybit, trader
 from simulator.clocks import Clock, FastClock
 
 if TYPE_CHECKING:
@@ -42,4 +42,11 @@ async def bybit_fixture(simulator: Simulator) -> AsyncIterator[Any]:
 async def live() -> AsyncIterator[Any]:
     """The unmodified pro class of ccxt, on a simulator where a minute passes in 0.6 seconds."""
     async with Simulator(clock=FastClock(), tick=0.02) as running, bybit(running, pro=True) as exchange:
+        yield exchange
+
+
+@pytest.fixture(name="trader")
+async def trader_fixture(simulator: Simulator, clock: Clock) -> AsyncIterator[Any]:
+    """The unmodified REST class of ccxt with the simulator's key."""
+    async with trader(simulator, clock) as exchange:
         yield exchange

@@ -1,9 +1,22 @@
-"""An exchange simulator on loopback that speaks Bybit v5 REST and public WebSocket."""
+"""An exchange simulator on loopback that speaks Bybit v5 REST and WebSocket."""
 
 from .config import ccxt_config
 from .faults import Fault, FaultKind, Faults
-from .limits import API_KEY, API_SECRET
+from .keys import API_KEY, API_SECRET, BALANCES, KEYS, PERMISSIONS, Key
 from .run import run
 from .simulator import Simulator
 
-__all__ = ["API_KEY", "API_SECRET", "Fault", "FaultKind", "Faults", "Simulator", "ccxt_config", "run"]
+__all__ = [
+    "API_KEY",
+    "API_SECRET",
+    "BALANCES",
+    "KEYS",
+    "PERMISSIONS",
+    "Fault",
+    "FaultKind",
+    "Faults",
+    "Key",
+    "Simulator",
+    "ccxt_config",
+    "run",
+]

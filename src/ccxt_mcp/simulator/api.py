@@ -5,14 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .limits import KeyLimit, Signatures
+from .limits import KeyLimit
+from .query import Query, decoded
 from .refusal import Refusal
-from .rest import Endpoint, Query, Rest
+from .reports import Reports
+from .rest import Rest
 from .ticker import PRICES
+from .trading import Trading
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from .account import Account
+    from .floor import Floor
+    from .signatures import Signatures
     from .world import World
 
 _TICKERS = "/v5/market/tickers"
@@ -40,11 +46,15 @@ class Answer:
 class Api:
     """Answers requests. `now` is the world's time and `server` what the server's clock says, both in milliseconds."""
 
-    def __init__(self, world: World, keys: Mapping[str, str]) -> None:
-        self._signatures = Signatures(keys)
-        self._key_limit = KeyLimit()
+    def __init__(
+        self, world: World, floor: Floor, accounts: Mapping[str, Account], signatures: Signatures, key_limit: KeyLimit
+    ) -> None:
+        self._accounts = accounts
+        self._signatures = signatures
+        self._key_limit = key_limit
         self._public = Rest(world).endpoints
-        self._signed: Mapping[str, Endpoint] = {"/v5/user/query-api": _query_api}
+        self._reads = Reports(floor).endpoints
+        self._writes = Trading(floor).endpoints
 
     def answer(self, ask: Ask, now: int, server: int) -> Answer | None:
         """Answer a request, or None when nothing is there."""
@@ -56,22 +66,30 @@ class Api:
         return None if result is None else Answer(envelope(0, "OK", result, server), headers)
 
     def _result(self, ask: Ask, now: int, server: int, headers: dict[str, str]) -> dict[str, Any] | None:
-        if ask.method != "GET":
-            return None
-        signed = self._signed.get(ask.path)
+        signed = ask.path in (self._reads if ask.method == "GET" else self._writes)
         # A request that shows a key is checked wherever it goes, so a wrong key never passes unseen.
-        if signed is not None or "X-BAPI-API-KEY" in ask.headers:
+        if signed or (ask.method == "GET" and "X-BAPI-API-KEY" in ask.headers):
             key = self._signatures.check(ask.headers, ask.payload, server)
-            if signed is not None:
+            if signed:
                 admitted, told = self._key_limit.admit(key, ask.path, now)
                 headers.update(told)
                 if not admitted:
                     raise Refusal(10006, "Too many visits. Exceeded the API Rate Limit.")
-                return signed({**ask.query, "apiKey": key}, now)
+                return self._private(ask, self._accounts[key], now)
+        if ask.method != "GET":
+            return None
         if ask.path == "/v5/market/time":
             return {"timeSecond": str(server // 1000), "timeNano": str(server * 1_000_000)}
         endpoint = self._public.get(ask.path)
         return None if endpoint is None else endpoint(ask.query, now)
+
+    def _private(self, ask: Ask, account: Account, now: int) -> dict[str, Any]:
+        account.advance(now)
+        if ask.method == "GET":
+            return self._reads[ask.path](account, ask.query, now)
+        if account.key.read_only:
+            raise Refusal(10005, "Permission denied, please check your API key permissions.")
+        return self._writes[ask.path](account, decoded(ask.payload), now)
 
 
 def envelope(code: int, message: str, result: dict[str, Any], server: int) -> dict[str, Any]:
@@ -86,20 +104,3 @@ def without_prices(ask: Ask, answer: Answer) -> Answer:
         return answer
     tickers = [{**one, **{name: "" for name in PRICES if name in one}} for one in result["list"]]
     return Answer({**answer.document, "result": {**result, "list": tickers}}, answer.headers)
-
-
-def _query_api(query: Query, _now: int) -> dict[str, Any]:
-    """What a key may do: here, read and trade."""
-    return {
-        "id": "1",
-        "note": "simulator",
-        "apiKey": query["apiKey"],
-        "readOnly": 0,
-        "secret": "",
-        "permissions": {"ContractTrade": ["Order", "Position"], "Spot": ["SpotTrade"], "Wallet": []},
-        "ips": ["*"],
-        "type": 1,
-        "unified": 0,
-        "uta": 1,
-        "isMaster": True,
-    }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from random import Random
 from typing import Any, Literal, cast, get_args
@@ -24,9 +24,15 @@ FaultKind = Literal[
     "hang",  # no answer for as long as the client waits
     "drop",  # the connection ends without an answer
     "lose_reply",  # the request is executed, then the connection ends without an answer
+    "execute_then_500",  # the request is executed, then 500, HTML
+    "execute_then_hang",  # the request is executed, then no answer for as long as the client waits
+    "execute_late",  # the request is executed `seconds` later, whether or not the client still waits
     "blank_ticker",  # REST tickers without any price; other paths are left alone
     "clock_skew",  # the server's clock is `skew_ms` off
 ]
+
+_MESSAGES = "/v5/private/"
+_OF_MESSAGES = {"latency", "hang", "drop"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +98,20 @@ class Faults:
 
     def strike(self, path: str) -> tuple[float, Fault | None]:
         """What a request to this path suffers: a delay in seconds, and a fault. Uses up one of their times."""
+        return self._strike(path, lambda _fault: True)
+
+    def strike_message(self, path: str) -> tuple[float, Fault | None]:
+        """What a message of the private WebSocket suffers; only faults whose `path` names messages strike it."""
+        return self._strike(path, lambda fault: fault.kind in _OF_MESSAGES and fault.path.startswith(_MESSAGES))
+
+    def documents(self) -> list[dict[str, Any]]:
+        """The faults in force, for JSON."""
+        return [asdict(fault) for fault in self._active]
+
+    def _strike(self, path: str, fit: Callable[[Fault], bool]) -> tuple[float, Fault | None]:
         delay, struck = 0.0, None
         for fault in self.active:
-            if not _concerns(fault, path) or (struck and fault.kind != "latency"):
+            if not (_concerns(fault, path) and fit(fault)) or (struck and fault.kind != "latency"):
                 continue
             if fault.probability < 1 and self._draw() >= fault.probability:
                 continue
@@ -104,10 +121,6 @@ class Faults:
             else:
                 struck = fault
         return delay, struck
-
-    def documents(self) -> list[dict[str, Any]]:
-        """The faults in force, for JSON."""
-        return [asdict(fault) for fault in self._active]
 
     def _use(self, fault: Fault) -> None:
         if fault.times is None:

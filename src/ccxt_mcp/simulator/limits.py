@@ -1,26 +1,31 @@
-"""Who may ask, and how often: Bybit's limit per address, its limit per key, and its signatures.
+"""How often one may ask: Bybit's limit per address, and its limits per key.
 
-Source: https://bybit-exchange.github.io/docs/v5/rate-limit and https://bybit-exchange.github.io/docs/v5/guide.
+Source: https://bybit-exchange.github.io/docs/v5/rate-limit.
 """
 
 from __future__ import annotations
 
-import hmac
 from collections import Counter, deque
-from hashlib import sha256
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from .refusal import Refusal
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
-API_KEY = "simulator-key"
-API_SECRET = "simulator-secret"  # noqa: S105 - opens nothing but the simulator
-KEYS: Mapping[str, str] = {API_KEY: API_SECRET}
-"""The keys a simulator accepts unless told otherwise: secrets by API key."""
+KEY_LIMITS: Mapping[str, int] = {
+    "/v5/account/wallet-balance": 50,
+    "/v5/account/info": 50,
+    "/v5/position/list": 50,
+    "/v5/execution/list": 50,
+    "/v5/order/realtime": 50,
+    "/v5/order/history": 50,
+    "/v5/order/create": 20,
+    "/v5/order/amend": 20,
+    "/v5/order/cancel": 20,
+}
+"""Requests a second that a key may send to a path, where it is not the usual ten."""
 
-_LATEST_MS = 1_000
+_USUAL = 10
 
 
 class Requests:
@@ -63,57 +68,29 @@ class AddressLimit:
 
 
 class KeyLimit:
-    """At most `most` requests a second for each key and path, counted from the first; times in milliseconds."""
+    """So many requests a second for each key and path, counted from the first; times in milliseconds.
 
-    def __init__(self, most: int = 10) -> None:
-        self._most = most
+    `limits` are the numbers by path, with the usual ten for any other; or one number for all; or None for no limit.
+    """
+
+    def __init__(self, limits: Mapping[str, int] | int | None) -> None:
+        self._limits = limits
         self._windows: dict[tuple[str, str], tuple[int, int]] = {}
 
     def admit(self, key: str, path: str, now: int) -> tuple[bool, dict[str, str]]:
         """Whether the request may pass, and the headers that tell what is left and when it resets."""
+        if self._limits is None:
+            return True, {}
+        most = self._limits if isinstance(self._limits, int) else self._limits.get(path, _USUAL)
         start, used = self._windows.get((key, path), (now, 0))
         if not start <= now < start + 1000:
             start, used = now, 0
-        admitted = used < self._most
+        admitted = used < most
         if admitted:
             used += 1
             self._windows[key, path] = (start, used)
         return admitted, {
-            "X-Bapi-Limit": str(self._most),
-            "X-Bapi-Limit-Status": str(self._most - used),
+            "X-Bapi-Limit": str(most),
+            "X-Bapi-Limit-Status": str(most - used),
             "X-Bapi-Limit-Reset-Timestamp": str(start + 1000),
         }
-
-
-class Signatures:
-    """Checks signed requests: HMAC-SHA256 of timestamp, key, receive window and payload, in hex."""
-
-    def __init__(self, keys: Mapping[str, str]) -> None:
-        self._keys = keys
-
-    def check(self, headers: Mapping[str, str], payload: str, now: int) -> str:
-        """The API key of a well-signed request.
-
-        `payload` is the raw query of a GET or the body of a POST; `now` is the server's time in milliseconds.
-        Raises Refusal with 10001 (unsigned), 10003 (unknown key), 10002 (stale or early) or 10004 (wrong signature).
-        """
-        key, stamp, window, sign = (
-            headers.get(f"X-BAPI-{name}", "") for name in ("API-KEY", "TIMESTAMP", "RECV-WINDOW", "SIGN")
-        )
-        window = window or "5000"
-        if not (key and stamp.isdecimal() and window.isdecimal() and sign):
-            detail = f"empty value: apiTimestamp[{stamp}] apiKey[{key}] apiSignature[{sign}]"
-            raise Refusal(10001, f"{detail}: openapi sign params error!")
-        secret = self._keys.get(key)
-        if secret is None:
-            raise Refusal(10003, "API key is invalid.")
-        if not now - int(window) <= int(stamp) < now + _LATEST_MS:
-            raise Refusal(
-                10002,
-                "invalid request, please check your server timestamp or recv_window param. "
-                f"req_timestamp[{stamp}],server_timestamp[{now}],recv_window[{window}]",
-            )
-        origin = stamp + key + window + payload
-        if not hmac.compare_digest(hmac.new(secret.encode(), origin.encode(), sha256).hexdigest(), sign):
-            raise Refusal(10004, f"error sign! origin_string[{origin}]")
-        return key

@@ -25,8 +25,10 @@ _PAGES = {
     "500": (500, "500 Internal Server Error", "nginx"),
     "503": (503, "503 Service Unavailable", "The service is under maintenance."),
     "524": (524, "524: A timeout occurred", "The origin web server timed out responding to this request."),
+    "execute_then_500": (500, "500 Internal Server Error", "nginx"),
     "html": (200, "Just a moment...", "Checking your browser before accessing the site."),
 }
+_EXECUTED = {"lose_reply", "execute_then_500", "execute_then_hang"}
 _BODIES = {"empty": b"", "object": b"{}", "array": b"[]"}
 
 
@@ -53,6 +55,8 @@ async def broken_reply(
     `refusal` is the body of a 429; `reply` executes the request and gives its good reply, and is called only by the
     faults that come after execution; `closing` ends a hang.
     """
+    if fault.kind in _EXECUTED:
+        reply()
     if fault.kind in _PAGES:
         status, title, text = _PAGES[fault.kind]
         head = f"<!DOCTYPE html><html><head><title>{title}</title></head>"
@@ -68,12 +72,15 @@ async def broken_reply(
             return web.Response(body=_half(reply()), content_type=_JSON)
         case "cut_transfer":
             return await _cut_transfer(request, reply())
-        case "hang":
+        case "hang" | "execute_then_hang":
             await closing.wait()
-        case "lose_reply":
-            reply()
         case _:
             pass
+    return cut_off(request)
+
+
+def cut_off(request: web.BaseRequest) -> web.StreamResponse:
+    """End the connection without an answer."""
     return _end(request, web.Response())
 
 

@@ -9,15 +9,15 @@ from .funding import OPEN_INTEREST_MS
 from .history import MINUTE_MS
 from .instruments import instrument
 from .klines import INTERVALS, row
-from .markets import LAUNCH, Category
+from .markets import LAUNCH
 from .prices import SESSION_MS
+from .query import Query, read_category, read_limit, read_whole
 from .refusal import Refusal
 from .ticker import ticker
 
 if TYPE_CHECKING:
     from .world import Venue, World
 
-Query = Mapping[str, str]
 Endpoint = Callable[[Query, int], dict[str, Any]]
 
 _MOST_TRADES = {"spot": 60, "linear": 1000}
@@ -42,7 +42,7 @@ class Rest:
 
     def instruments(self, query: Query, _now: int) -> dict[str, Any]:
         """All markets of a category; those not trading are there too."""
-        category = _category(query)
+        category = read_category(query)
         symbol, status = query.get("symbol"), query.get("status")
         listed = [
             instrument(market)
@@ -55,7 +55,7 @@ class Rest:
 
     def tickers(self, query: Query, now: int) -> dict[str, Any]:
         """One ticker, or those of a category."""
-        category = _category(query)
+        category = read_category(query)
         venues = [self._venue(query)] if query.get("symbol") else self._world.trading(category)
         return {"category": category, "list": [ticker(venue, now) for venue in venues]}
 
@@ -63,7 +63,7 @@ class Rest:
         """The best levels of both sides."""
         venue = self._venue(query)
         market = venue.market
-        limit = _limit(query, _USUAL_LEVELS[market.category], _MOST_LEVELS[market.category])
+        limit = read_limit(query, _USUAL_LEVELS[market.category], _MOST_LEVELS[market.category])
         book = venue.depth.book(now, limit)
         return {
             "s": market.symbol,
@@ -80,7 +80,7 @@ class Rest:
         venue = self._venue(query)
         market = venue.market
         most = _MOST_TRADES[market.category]
-        limit = _limit(query, min(500, most), most)
+        limit = read_limit(query, min(500, most), most)
         return {
             "category": market.category,
             "list": [
@@ -105,9 +105,9 @@ class Rest:
         interval = INTERVALS.get(query.get("interval", ""))
         if interval is None:
             raise Refusal(10001, "Invalid period!")
-        limit = _limit(query, 200, 1000)
+        limit = read_limit(query, 200, 1000)
         oldest, newest = interval.number(LAUNCH // MINUTE_MS), interval.number(now // MINUTE_MS)
-        start, end = _whole(query, "start"), _whole(query, "end")
+        start, end = read_whole(query, "start"), read_whole(query, "end")
         first = oldest if start is None else max(oldest, interval.number(start // MINUTE_MS))
         last = newest if end is None else min(newest, interval.number(end // MINUTE_MS))
         if start is not None and end is None:
@@ -124,8 +124,8 @@ class Rest:
         venue = self._venue(query)
         if venue.contract is None:
             raise Refusal(10001, "Invalid category")
-        limit = _limit(query, 200, 200)
-        start, end = _whole(query, "startTime"), _whole(query, "endTime")
+        limit = read_limit(query, 200, 200)
+        start, end = read_whole(query, "startTime"), read_whole(query, "endTime")
         if start is not None and end is None:
             raise Refusal(10001, "params error: endTime can not be empty when startTime is passed")
         last = min(now, now if end is None else end) // SESSION_MS
@@ -150,9 +150,9 @@ class Rest:
         step = OPEN_INTEREST_MS.get(query.get("intervalTime", ""))
         if step is None:
             raise Refusal(10001, "Invalid intervalTime")
-        limit = _limit(query, 50, 200)
-        start, end = _whole(query, "startTime"), _whole(query, "endTime")
-        cursor = _whole(query, "cursor")
+        limit = read_limit(query, 50, 200)
+        start, end = read_whole(query, "startTime"), read_whole(query, "endTime")
+        cursor = read_whole(query, "cursor")
         bound = min(bound for bound in (now, end, cursor) if bound is not None)
         last, first = bound // step, -(-max(LAUNCH, start or 0) // step)
         lowest = max(first, last - limit + 1)
@@ -170,31 +170,7 @@ class Rest:
         }
 
     def _venue(self, query: Query) -> Venue:
-        venue = self._world.venue(_category(query), query.get("symbol", ""))
+        venue = self._world.venue(read_category(query), query.get("symbol", ""))
         if venue is None:
             raise Refusal(10001, "Not supported symbols")
         return venue
-
-
-def _category(query: Query) -> Category:
-    match query.get("category"):
-        case "spot":
-            return "spot"
-        case "linear":
-            return "linear"
-        case _:
-            raise Refusal(10001, "Illegal category")
-
-
-def _limit(query: Query, usual: int, most: int) -> int:
-    limit = _whole(query, "limit")
-    return usual if limit is None else min(max(limit, 1), most)
-
-
-def _whole(query: Query, name: str) -> int | None:
-    value = query.get(name, "")
-    if not value:
-        return None
-    if not value.isdecimal():
-        raise Refusal(10001, f"params error: {name} invalid")
-    return int(value)

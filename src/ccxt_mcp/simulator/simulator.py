@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Self, cast
 
 import orjson
 from aiohttp import web
 
+from .account import accounts
 from .api import Answer, Api, Ask, envelope, without_prices
 from .config import ccxt_config
 from .faults import Fault, Faults
-from .limits import KEYS, AddressLimit, Requests
-from .replies import broken_reply, json_reply, not_found, too_frequent
+from .floor import Floor
+from .keys import KEYS, Key
+from .limits import KEY_LIMITS, AddressLimit, KeyLimit, Requests
+from .private_stream import PrivateStream
+from .replies import broken_reply, cut_off, json_reply, not_found, too_frequent
+from .signatures import Signatures
 from .stream import Stream
 from .world import World
 
@@ -23,6 +29,7 @@ if TYPE_CHECKING:
     from .markets import Category
 
 _STREAMS: Mapping[str, Category] = {"/v5/public/spot": "spot", "/v5/public/linear": "linear"}
+_PRIVATE = "/v5/private"
 _CONTROL = "/_simulator/"
 
 
@@ -31,7 +38,9 @@ class Simulator:
 
     `seed` chooses the world. `latency` delays every answer, in seconds. `clock` tells the time, in seconds since the
     epoch. `tick` is the time between WebSocket updates, in seconds. `ip_limit` is Bybit's limit on all requests
-    together, as a number and a window in seconds, None for no limit. `keys` are the secrets by API key.
+    together, as a number and a window in seconds, None for no limit. `key_limit` is how many requests a second a key
+    may send to a path: by path, or one number for all, or None for no limit. `keys` are the keys by name, or their
+    secrets where a key is an ordinary one; each has an account of its own.
     """
 
     def __init__(
@@ -42,7 +51,8 @@ class Simulator:
         *,
         tick: float = 0.25,
         ip_limit: tuple[int, float] | None = (600, 5.0),
-        keys: Mapping[str, str] = KEYS,
+        key_limit: Mapping[str, int] | int | None = KEY_LIMITS,
+        keys: Mapping[str, Key | str] = KEYS,
     ) -> None:
         self.requests = Requests()
         self.faults = Faults(seed)
@@ -50,8 +60,16 @@ class Simulator:
         self._clock = clock
         self._address_limit = AddressLimit(*ip_limit, clock) if ip_limit is not None else None
         world = World(seed)
-        self._api = Api(world, keys)
+        floor = Floor(world)
+        known = {name: Key(secret=key) if isinstance(key, str) else key for name, key in keys.items()}
+        signatures = Signatures(known)
+        self._accounts = accounts(known, floor, self._now())
+        self._api = Api(world, floor, self._accounts, signatures, KeyLimit(key_limit))
         self._stream = Stream(world, self._now, tick)
+        self._private = PrivateStream(
+            self._accounts, signatures, self.faults, now=self._now, server=self._server_now, tick=tick
+        )
+        self._late: set[asyncio.Task[web.Response]] = set()
         self._closing = asyncio.Event()
         self._runner: web.ServerRunner | None = None
         self._url = ""
@@ -87,6 +105,7 @@ class Simulator:
     async def publish(self) -> None:
         """Send WebSocket subscribers what is new now, without waiting for the next tick."""
         await self._stream.publish()
+        await self._private.publish()
 
     async def close(self) -> None:
         """Stop listening, end all connections and hanging requests. Closing twice is harmless."""
@@ -94,7 +113,10 @@ class Simulator:
         if runner is None:
             return
         self._closing.set()
+        for task in self._late:
+            task.cancel()
         await self._stream.close()
+        await self._private.close()
         await runner.cleanup()
 
     async def __aenter__(self) -> Self:
@@ -118,29 +140,73 @@ class Simulator:
         if self._address_limit is not None and not self._address_limit.admit():
             self.requests.rejected += 1
             return too_frequent()
+        return await self._answered(request)
+
+    async def _answered(self, request: web.BaseRequest) -> web.StreamResponse:
+        """What the exchange makes of a request that was let in, and a fault of that."""
+        path = request.path
         delay, fault = self.faults.strike(path)
         if delay + self._latency > 0:
             await asyncio.sleep(delay + self._latency)
         if path in _STREAMS and fault is None:
             return await self._stream.serve(request, _STREAMS[path])
+        if path == _PRIVATE and fault is None:
+            return await self._private.serve(request)
         ask = await _ask(request)
         if fault is None or fault.kind == "blank_ticker":
             return self._reply(ask, blank=fault is not None)
+        if fault.kind == "execute_late":
+            return await self._reply_late(request, ask, fault.seconds)
         refusal = orjson.dumps(envelope(10006, "Too many visits. Exceeded the API Rate Limit.", {}, self._server_now()))
         return await broken_reply(fault, request, refusal, lambda: self._reply(ask), self._closing)
 
-    def _reply(self, ask: Ask, *, blank: bool = False) -> web.Response:
-        answer: Answer | None = self._api.answer(ask, self._now(), self._server_now())
+    def _reply(self, ask: Ask, *, blank: bool = False, server: int | None = None) -> web.Response:
+        """Execute a request; `server` is what the server's clock said when it came in, where that was before."""
+        answer: Answer | None = self._api.answer(ask, self._now(), self._server_now() if server is None else server)
         if answer is None:
             return not_found()
         if blank:
             answer = without_prices(ask, answer)
         return json_reply(answer.document, headers=answer.headers)
 
+    async def _reply_late(self, request: web.BaseRequest, ask: Ask, seconds: float) -> web.StreamResponse:
+        """Execute a request later, in a task that the client's going does not end."""
+        server = self._server_now()
+
+        async def execute() -> web.Response:
+            await asyncio.sleep(seconds)
+            return self._reply(ask, server=server)
+
+        task = asyncio.create_task(execute(), name="simulator-late")
+        self._late.add(task)
+        task.add_done_callback(self._late.discard)
+        await asyncio.wait([task])
+        return cut_off(request) if task.cancelled() else task.result()
+
     async def _control(self, request: web.BaseRequest) -> web.Response:
+        """What is not of the exchange: its faults, and the truth about its orders."""
+        if request.path == f"{_CONTROL}faults":
+            return await self._control_faults(request)
+        if request.path == f"{_CONTROL}orders":
+            return self._orders(request.query.get("link"))
+        return not_found()
+
+    def _orders(self, link: str | None) -> web.Response:
+        """GET /_simulator/orders: every order ever accepted, and how often each of the clients' own ids was sent.
+
+        `link` asks for one of these ids.
+        """
+        orders: list[dict[str, Any]] = []
+        asked: Counter[str] = Counter()
+        for account in self._accounts.values():
+            account.advance(self._now())
+            records = account.records.values()
+            orders += (account.truth(record) for record in records if link in {None, record.link})
+            asked.update({name: number for name, number in account.asked.items() if link in {None, name}})
+        return json_reply({"orders": orders, "asked": asked})
+
+    async def _control_faults(self, request: web.BaseRequest) -> web.Response:
         """GET, POST and DELETE /_simulator/faults: see, set and clear the faults of a running simulator."""
-        if request.path != f"{_CONTROL}faults":
-            return not_found()
         if request.method == "DELETE":
             self.faults.clear()
         elif request.method == "POST":
