@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import os
+import pickle
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +13,7 @@ import pytest
 from pydantic import ValidationError
 
 from ccxt_mcp.errors import Code, Failure
-from ccxt_mcp.settings import Settings, load_settings
+from ccxt_mcp.settings import Settings, chosen_environment, load_settings
 
 TWO = {"http_proxy": "http://me:hunter2@127.0.0.1:1", "socks_proxy": "socks5://me:hunter2@127.0.0.1:2"}
 
@@ -125,6 +129,12 @@ def test_an_exchange_is_never_closed_within_a_call(minutes: str, file: Path) -> 
         ("dedline = 5", "dedline", "deadline"),
         ("[exchanges.kraken]\nrate_limits = 5", "exchanges.kraken.rate_limits", "rate_limit"),
         ('[accounts.mine]\nexchange = "kraken"\nmod = "live"', "accounts.mine.mod", "mode"),
+        ("[limits]\norder_notionl = 5", "limits.order_notionl", "order_notional"),
+        (
+            '[accounts.mine]\nexchange = "okx"\n[accounts.mine.limits]\ndayly_loss = 5',
+            "accounts.mine.limits.dayly_loss",
+            "daily_loss",
+        ),
     ],
 )
 def test_a_misspelt_key_gets_the_nearest_name_as_a_hint(text: str, name: str, meant: str, file: Path) -> None:
@@ -138,6 +148,94 @@ def test_a_misspelt_variable_gets_the_nearest_name_as_a_hint(file: Path) -> None
     failure = refusal(file, CCXT_MCP_DEDLINE="5")
     assert failure.message == "CCXT_MCP_DEDLINE is not a setting."
     assert failure.hint == "Did you mean CCXT_MCP_DEADLINE?"
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("[limits]\nopen_orders = 2.5", "limits.open_orders"),
+        ("[limits]\nleverage = -1", "limits.leverage"),
+        ("[limits]\ndaily_loss = nan", "limits.daily_loss"),
+        ("[limits]\norder_notional = inf", "limits.order_notional"),
+        ('[limits]\nprice_collar = "wide"', "limits.price_collar"),
+        ("[paper_balances]\nUSDT = -1", "paper_balances.USDT"),
+        ("[paper_balances]\nusdt = 1", "paper_balances.usdt"),
+        ('[accounts."../x"]\nexchange = "okx"', "accounts.../x"),
+        ('[accounts.x]\nexchange = "okx"\nmode = "real"', "accounts.x.mode"),
+        ('[accounts.x]\nexchange = "okx"\n[accounts.x.balances]\nBTC = "a"', "accounts.x.balances.BTC"),
+        ('[accounts.x]\nexchange = "okx"\ncredentials = "hunter2"', "accounts.x.credentials"),
+        ('[accounts.x]\nexchange = "okx"\ncredentials = "file:"', "accounts.x.credentials"),
+        ('[accounts.x]\nexchange = "okx"\ncredentials = "env:A-B"', "accounts.x.credentials"),
+        ('[exchanges.okx]\naccount = ""', "exchanges.okx.account"),
+        ('allow = "everything"', "allow"),
+        ('journal_url = "hunter2"', "journal_url"),
+        ("reconcile_seconds = 0", "reconcile_seconds"),
+    ],
+)
+def test_a_value_out_of_bounds_is_refused_under_its_whole_name_and_not_repeated(
+    text: str, place: str, file: Path
+) -> None:
+    file.write_text(text)
+    message = refusal(file).message
+    assert message.startswith(f"Configuration: {place}: ")
+    assert "hunter2" not in message
+
+
+def test_limits_are_decimals_to_the_digit_and_those_of_an_account_come_after_the_general_ones(file: Path) -> None:
+    file.write_text("""
+        [limits]
+        order_notional = 0.1
+        deny_symbols = ["DOGE/USDT"]
+        [accounts.main]
+        exchange = "okx"
+        [accounts.main.limits]
+        order_notional = "1000.50"
+        open_orders = 0
+    """)
+    settings = load(file)
+    general = {"order_notional": Decimal("0.1"), "deny_symbols": ("DOGE/USDT",)}
+    assert settings.limits_of("main") == (general, {"order_notional": Decimal("1000.50"), "open_orders": 0})
+    assert settings.limits_of("paper") == (general, {})
+
+
+@pytest.mark.parametrize("written", ["trade", "TRADE", " Trade "])
+def test_what_is_allowed_is_understood_in_any_case_and_is_paper_unless_it_is_said(written: str, file: Path) -> None:
+    assert load(file).allow == "paper"
+    assert load(file, CCXT_MCP_ALLOW=written).allow == "trade"
+
+
+@pytest.mark.parametrize("variable", ["JOURNAL_URL", "CCXT_MCP_JOURNAL_URL"])
+def test_the_journals_url_is_shown_nowhere(variable: str, file: Path) -> None:
+    url = "postgresql://me:hunter2@127.0.0.1/journal"
+    settings = load(file, **{variable: url})
+    assert settings.journal_url == url
+    assert "hunter2" not in f"{settings!r} {settings}"
+
+
+def test_our_own_variable_of_the_journal_wins_over_the_general_one(file: Path) -> None:
+    assert load(file, JOURNAL_URL="sqlite:///a", CCXT_MCP_JOURNAL_URL="sqlite:///b").journal_url == "sqlite:///b"
+
+
+def test_settings_know_where_credentials_may_be_and_hold_and_save_none(file: Path) -> None:
+    settings = load(file, KRAKEN_SECRET="hunter2", OKX_API_KEY="")
+    assert settings.environment.get("KRAKEN_SECRET") == "hunter2"
+    assert settings.environment.get("OKX_API_KEY") is None
+    assert "KRAKEN_SECRET" in settings.environment.names()
+    assert "OKX_API_KEY" not in settings.environment.names()
+    shown = f"{settings!r} {settings} {settings.environment!r} {settings.model_dump()} {settings.model_dump_json()}"
+    assert "hunter2" not in shown
+    assert b"hunter2" not in pickle.dumps(settings)
+    assert copy.deepcopy(settings).environment is settings.environment
+    assert settings.model_copy(update={"deadline": 5.0}).environment is settings.environment
+    assert Settings().environment.names() == []
+
+
+def test_a_file_named_on_the_command_line_copies_no_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    environment = chosen_environment("/a/config.toml")
+    assert environment["CCXT_MCP_CONFIG"] == "/a/config.toml"
+    monkeypatch.setenv("KRAKEN_SECRET", "hunter2")
+    assert environment["KRAKEN_SECRET"] == "hunter2"
+    assert chosen_environment(None) is os.environ
 
 
 @pytest.mark.parametrize("text", ["exchanges = 3", "[exchanges]\nkraken = 3", "accounts = [1]", "[accounts.mine]"])

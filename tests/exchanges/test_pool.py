@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
@@ -14,17 +14,20 @@ import pytest
 from aiohttp import web
 
 from ccxt_mcp.errors import Code, Failure
+from ccxt_mcp.exchanges.accounts import Account
 from ccxt_mcp.exchanges.lazy import exchange_class, exchange_ids
-from ccxt_mcp.exchanges.pool import Download, Pool, enter_testnet
+from ccxt_mcp.exchanges.pool import Download, Pool
 from ccxt_mcp.exchanges.quirks import HEADER_TESTNETS, TESTNETS_SHARING_DATA, lineage
 from ccxt_mcp.exchanges.store import MarketSet
+from ccxt_mcp.exchanges.testnets import enter_testnet
 from ccxt_mcp.exchanges.translate import Reply, translate
-from ccxt_mcp.exchanges.venue import Trace, VenueKey
+from ccxt_mcp.exchanges.venue import Trace, Venue, VenueKey
 from ccxt_mcp.settings import Settings
-from ccxt_mcp.simulator import Simulator, ccxt_config
+from ccxt_mcp.simulator import API_KEY, API_SECRET, Simulator, ccxt_config
 
 MARKETS = "/v5/market/instruments-info"
 KEY = VenueKey("simulator", "simulated")
+MINE = VenueKey("simulator", "simulated", "simulator")
 
 
 class OpenGate:
@@ -36,6 +39,19 @@ class OpenGate:
     def unsent(self) -> None: ...
 
     def observe(self, reply: Reply, url: str) -> None: ...
+
+
+class Tray:
+    """A broker that takes one kind of order and puts it aside."""
+
+    has: Mapping[str, Any] = {"createOrder": True, "cancelOrder": False}
+
+    def __init__(self, account: Account, venue: Venue) -> None:
+        self.account = account
+        self.venue = venue
+
+    async def call(self, method: str, *arguments: Any) -> Any:
+        return {"id": "1", "symbol": self.venue.markets[arguments[0]]["symbol"], "method": method}
 
 
 class Time:
@@ -60,12 +76,13 @@ def time() -> Time:
 
 def pool_of(simulator: Simulator, folder: Path, time: Time, **settings: Any) -> Pool:
     async def config(url: str | None) -> dict[str, Any]:
-        return ccxt_config(url or simulator.url)
+        return ccxt_config(url or simulator.url) | {"apiKey": API_KEY, "secret": API_SECRET}
 
     return Pool(
         Settings(cache_dir=folder, **settings),
         gate=lambda key, exchange: OpenGate(),
         simulator=config,
+        paper=Tray,
         ccxt_log=lambda *said: None,
         clock=time,
         wall=time,
@@ -109,6 +126,55 @@ def test_a_testnet_is_entered_wholly_or_refused(name: str) -> None:
     assert refusal.value.code is Code.TESTNET_NOT_SUPPORTED
 
 
+def test_an_accounts_calls_have_a_key_of_their_own_whose_public_part_is_where_its_prices_come_from() -> None:
+    settings: Any = {
+        "exchanges": {"bybit": {"mode": "testnet"}},
+        "accounts": {"main": {"exchange": "bybit", "mode": "live"}},
+    }
+    pool = pool_of(Simulator(), Path(), Time(), **settings)
+    assert pool.account_key("bybit", "main") == VenueKey("bybit", "live", "main")
+    assert pool.account_key("bybit", "main").public == pool.key("bybit", "main") == VenueKey("bybit", "live")
+    paper = pool.account_key("bybit")
+    assert (paper.mode, paper.account, paper.public) == ("paper", "paper", VenueKey("bybit", "testnet"))
+    assert pool.key("bybit", "paper") == pool.key("bybit") == paper.public
+    assert pool.account_key("simulator") == MINE
+    assert pool.account_key("simulator", "paper").public == KEY
+
+
+async def test_a_paper_account_is_kept_by_its_broker_over_the_exchanges_markets(
+    pool: Pool, simulator: Simulator
+) -> None:
+    venue = await pool.open(pool.account_key("simulator", "paper"), through=straight)
+    public = await pool.open(KEY, through=straight)
+    count = simulator.requests.total
+    assert venue.markets is public.markets
+    assert venue.resolve("btc/usdt") == "BTC/USDT"
+    assert [venue.support(method) for method in ("createOrder", "cancelOrder", "fetchTicker")] == [
+        "native", "none", "none",
+    ]  # fmt: skip
+    order = await venue.call("createOrder", "BTC/USDT", "limit", "buy", 1, 1, {}, trace=Trace())
+    assert order == {"id": "1", "symbol": "BTC/USDT", "method": "createOrder"}
+    assert simulator.requests.total == count
+    assert venue.held is None
+
+
+async def test_closing_an_idle_paper_account_leaves_the_public_instance_open(pool: Pool, time: Time) -> None:
+    await pool.open(pool.account_key("simulator", "paper"), through=straight)
+    time.now += 20 * 60
+    public = await pool.open(KEY, through=straight)
+    time.now += 20 * 60
+    await pool.evict_idle()
+    assert list(pool.opened()) == [public]
+    assert await public.call("fetchTicker", "BTC/USDT", trace=Trace())
+
+
+async def test_markets_are_loaded_without_credentials_and_shared_with_the_account(pool: Pool) -> None:
+    venue = await pool.open(MINE, through=straight)
+    assert venue.markets
+    assert venue.held is not None
+    assert not venue.held.loaded
+
+
 def test_a_mode_that_an_account_names_decides_the_environment() -> None:
     settings: Any = {"accounts": {"practice": {"exchange": "bybit", "mode": "testnet"}}}
     pool = pool_of(Simulator(), Path(), Time(), **settings)
@@ -148,7 +214,7 @@ async def test_a_failed_download_is_forgotten(pool: Pool) -> None:
 async def test_accounts_of_one_environment_share_its_markets(pool: Pool, simulator: Simulator) -> None:
     one = await pool.open(KEY, through=straight)
     count = simulator.requests.by_path[MARKETS]
-    other = await pool.open(VenueKey("simulator", "simulated", "mine"), through=straight)
+    other = await pool.open(MINE, through=straight)
     assert other is not one
     assert other.exchange is not one.exchange
     assert other.markets["BTC/USDT"] is one.markets["BTC/USDT"]
@@ -242,7 +308,7 @@ async def test_what_was_slimmed_and_saved_is_what_ccxt_needs(
 
 async def test_all_instances_share_one_connector(pool: Pool) -> None:
     one = await pool.open(KEY, through=straight)
-    other = await pool.open(VenueKey("simulator", "simulated", "mine"), through=straight)
+    other = await pool.open(MINE, through=straight)
     assert isinstance(one.exchange.session, aiohttp.ClientSession)
     assert one.exchange.session is other.exchange.session
     assert one.exchange.ssl_context is other.exchange.ssl_context
@@ -289,6 +355,12 @@ async def test_markets_from_the_future_are_refreshed(
         ({"exchanges": {"binanc": {}}}, "exchanges.binanc names 'binanc', which is unknown", "binance"),
         ({"exchanges": {"Kraken": {}}}, "exchanges.Kraken", "kraken"),
         ({"exchanges": {"simulator_b": {}}}, "exchanges.simulator_b", "simulator"),
+        ({"accounts": {"okx": {"exchange": "kraken"}}}, "the name of another exchange", "another name"),
+        ({"accounts": {"paper": {"exchange": "kraken"}}}, "accounts.paper is not on paper", "another name"),
+        ({"accounts": {"a": {"exchange": "okx", "balances": {"BTC": 1}}}}, "accounts.a.balances is only", "paper"),
+        ({"accounts": {"a": {"exchange": "okx", "mode": "simulated"}}}, "okx is no simulator", "simulator"),
+        ({"accounts": {"a": {"exchange": "simulator", "mode": "live"}}}, "simulator is a simulator", "leave it out"),
+        ({"exchanges": {"okx": {"account": "main"}}}, "'main', which is no account of okx", "okx, paper"),
         ({"accounts": {"mine": {"exchange": "krakn"}}}, "accounts.mine.exchange names 'krakn'", "kraken"),
         ({"exchanges": {"kraken": {"simulator": "http://127.0.0.1:1"}}}, "cannot be a simulator", "another name"),
         ({"exchanges": {"Kraken": {"simulator": "http://127.0.0.1:1"}}}, "cannot be a simulator", "another name"),

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from ccxt_mcp.errors import Code, Failure
 from ccxt_mcp.exchanges.replies import CHECKS, checked, has_price, is_ticker_of
+from ccxt_mcp.methods import METHODS
 
 SYMBOL = "BTC/USDT"
 NOW = 1_795_486_104_000
@@ -32,7 +33,8 @@ def refused(method: str, value: Any, *, blank: bool = False, **arguments: Any) -
         serve(method, value, blank=blank, **arguments)
     message = caught.value.message
     assert len(message) < 120
-    assert method in {"fetchTickers", "fetchStatus", "fetchTime"} or SYMBOL in message
+    public = not METHODS[method].private and method not in {"fetchTickers", "fetchStatus", "fetchTime"}
+    assert SYMBOL in message or not public
     return caught.value.code
 
 
@@ -81,6 +83,53 @@ def test_a_status_may_come_from_a_blank_reply_to_a_ping() -> None:
         "status": "ok",
         "updated": NOW,
     }
+
+
+# -- accounts ----------------------------------------------------------------------------------------------------------
+
+ORDER: dict[str, Any] = {"id": "7", "symbol": SYMBOL, "status": "open", "amount": 1.0}
+
+
+@pytest.mark.parametrize("method", ["createOrder", "editOrder", "fetchOrder"])
+@pytest.mark.parametrize("order", [{}, {"id": None, "amount": 1.0}, {"id": ""}])
+def test_an_order_without_an_id_is_no_success(method: str, order: dict[str, Any]) -> None:
+    assert refused(method, order) is Code.BAD_REPLY
+    assert serve(method, {**ORDER, "id": 7, "info": {"secret": 1}}) == ORDER
+
+
+@pytest.mark.parametrize("method", [name for name in CHECKS if name.endswith("Orders") and name.startswith("fetch")])
+def test_a_list_of_orders_may_be_empty_but_not_blank_and_keeps_what_has_an_id(method: str) -> None:
+    assert serve(method, []) == []
+    assert serve(method, [ORDER, {"amount": 1.0}, None]) == [ORDER]
+    assert refused(method, [], blank=True) is Code.BAD_REPLY
+    assert refused(method, [None, 7]) is Code.BAD_REPLY
+
+
+def test_a_balance_keeps_finite_amounts_by_part() -> None:
+    value = {"free": {"BTC": 1.0}, "used": {"BTC": nan}, "total": {"BTC": 1.0, "X\u200b": 2.0}, "BTC": {"free": 1.0}}
+    served = serve("fetchBalance", value)
+    assert served == {"timestamp": None, "free": {"BTC": 1.0}, "used": {}, "total": {"BTC": 1.0, "X": 2.0}}
+    assert refused("fetchBalance", value, blank=True) is Code.BAD_REPLY
+    assert refused("fetchBalance", {"free": {}}) is Code.BAD_REPLY
+
+
+def test_own_trades_need_price_and_amount_and_closed_positions_are_left_out() -> None:
+    assert serve("fetchMyTrades", [TRADE, {"price": 1.0}]) == [TRADE]
+    position = {"symbol": SYMBOL, "contracts": 2.0}
+    assert serve("fetchPositions", [position, {"symbol": SYMBOL, "contracts": 0}, {"contracts": 1}]) == [position]
+
+
+@pytest.mark.parametrize("method", ["cancelOrder", "cancelAllOrders", "setLeverage", "setMarginMode"])
+def test_a_change_may_be_answered_with_anything_but_nothing(method: str) -> None:
+    assert serve(method, {"result": "ok", "info": 1}) == {"result": "ok"}
+    assert serve(method, [ORDER]) == [ORDER]
+    assert refused(method, {}, blank=True) is Code.BAD_REPLY
+
+
+def test_a_fee_needs_a_rate() -> None:
+    assert serve("fetchTradingFee", {"symbol": SYMBOL, "maker": -0.0001}) == {"symbol": SYMBOL, "maker": -0.0001}
+    assert refused("fetchTradingFee", {"symbol": SYMBOL}) is Code.BAD_REPLY
+    assert serve("fetchTradingFees", {SYMBOL: {"maker": 0.1}, "x": None}) == {SYMBOL: {"maker": 0.1}}
 
 
 # -- tickers -----------------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import pickle
 import re
 import threading
 from typing import Any
@@ -248,6 +249,29 @@ def test_a_secret_of_two_accounts_stays_known_until_both_are_gone() -> None:
     redactor.discard(KEY)
     redactor.add(KEY)
     assert KEY not in redactor.scrub(KEY)
+
+
+def test_secrets_that_somebody_else_keeps_are_known_while_they_are_there() -> None:
+    kept = [KEY, PEM, "abcde"]
+    redactor = Redactor(["own secret"])
+    redactor.follow(lambda: list(kept))
+    text = f"own secret, {KEY}, {quote(KEY, safe='')}, {pem_line(PEM)}, abcde"
+    assert redactor.scrub(text) == f"{MASK}, {MASK}, {MASK}, {MASK}, abcde"
+    assert redactor.scrub_value({"rows": [KEY, 5]}) == {"rows": [MASK, 5]}
+    kept.clear()
+    assert redactor.scrub(text) == text.replace("own secret", MASK)
+
+
+def test_what_the_redactor_knows_is_sealed_in_its_memory() -> None:
+    redactor = Redactor([KEY, PEM])
+    redactor.follow(lambda: iter([HEX]))
+    assert redactor.scrub(f"{KEY} {HEX}") == f"{MASK} {MASK}"
+    everything = str(vars(redactor)) + str(
+        [vars(inner) for inner in vars(redactor).values() if hasattr(inner, "__dict__")]
+    )
+    assert not any(secret in everything for secret in (KEY, HEX, pem_line(PEM), KEY.encode().hex()))
+    with pytest.raises(TypeError, match=r"cannot (be copied|pickle)"):
+        pickle.dumps(redactor)
 
 
 @pytest.mark.parametrize("secret", ["", "a", "abcde"])

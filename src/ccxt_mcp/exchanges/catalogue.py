@@ -7,6 +7,7 @@ ccxt's version.
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import tempfile
 from importlib import import_module
@@ -16,6 +17,7 @@ from typing import Any
 import orjson
 
 from ccxt_mcp.errors import Code, Failure
+from ccxt_mcp.exchanges.credentials import without_credentials
 from ccxt_mcp.exchanges.lazy import ccxt_version
 from ccxt_mcp.exchanges.quirks import HEADER_TESTNETS, lineage
 
@@ -82,7 +84,10 @@ class Catalogue:
         if (saved := self._saved()) is not None:
             return saved
         child = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", __name__, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE
+            *(sys.executable, "-m", __name__),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            env=without_credentials(os.environ),
         )
         try:
             output, _ = await child.communicate()

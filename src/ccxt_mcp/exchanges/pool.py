@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import re
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -15,23 +14,26 @@ import certifi
 import structlog
 
 from ccxt_mcp.errors import Code, Failure
-from ccxt_mcp.exchanges.lazy import ccxt_version, exchange_class, exchange_ids, unknown_exchange
-from ccxt_mcp.exchanges.quirks import DEMO_TESTNETS, HEADER_TESTNETS, TESTNETS_SHARING_DATA, lineage
+from ccxt_mcp.exchanges.accounts import Account, Accounts, check_names
+from ccxt_mcp.exchanges.credentials import CREDENTIALS, BuiltIn
+from ccxt_mcp.exchanges.lazy import ccxt_version, exchange_class, unknown_exchange
 from ccxt_mcp.exchanges.store import MarketSet, MarketStore
 from ccxt_mcp.exchanges.symbols import SymbolIndex
-from ccxt_mcp.exchanges.venue import Gate, Trace, Venue, VenueKey, guarded, traced
+from ccxt_mcp.exchanges.testnets import enter_testnet
+from ccxt_mcp.exchanges.vault import Vault
+from ccxt_mcp.exchanges.venue import Broker, Gate, Trace, Venue, VenueKey, guarded, traced
 from ccxt_mcp.settings import ExchangeSettings, Settings
-from ccxt_mcp.text import clean_text
 
 if TYPE_CHECKING:
     import aiohttp
 
 log = structlog.get_logger(__name__)
 
-SIMULATOR = "simulator"
 _RETRY_REFRESH = 60.0
 _SWEEP_EVERY = 60.0
 _CLOCK_ERROR = 60.0  # seconds by which markets may seem to come from the future; more, and the clock was set back
+_ACKNOWLEDGED = {"warnOnFetchOpenOrdersWithoutSymbol": False}
+_ACKNOWLEDGED_OF_OPEN_ORDERS = {"warnIfNoSymbol": False, "warnWithoutSymbol": False}
 _PROXY_NAMES = {"proxy_url": "proxyUrl", "http_proxy": "httpProxy", "socks_proxy": "socksProxy"}
 
 Download = Callable[[Trace], Awaitable[MarketSet]]
@@ -45,7 +47,9 @@ class Pool:
     Args:
         settings: which exchanges are configured how.
         gate: makes the gate that the requests of an instance pass.
-        simulator: gives ccxt's configuration for a simulator at a URL, or for the embedded one when it is None.
+        simulator: gives ccxt's configuration for a simulator at a URL, or for the embedded one when it is None; its
+            `apiKey` and `secret` are those of the simulator's own account.
+        paper: makes the broker of a paper account over a venue with the exchange's markets.
         ccxt_log: where ccxt's own printing goes.
         markets_ttl: seconds after which markets are refreshed in the background.
         clock: monotonic seconds.
@@ -61,6 +65,7 @@ class Pool:
         *,
         gate: Callable[[VenueKey, Any], Gate],
         simulator: Callable[[str | None], Awaitable[dict[str, Any]]],
+        paper: Callable[[Account, Venue], Broker],
         ccxt_log: Callable[..., None],
         markets_ttl: float = 3600.0,
         clock: Callable[[], float] = time.monotonic,
@@ -71,6 +76,9 @@ class Pool:
         self._gate = gate
         self._simulator = simulator
         self._ccxt_log = ccxt_log
+        self._paper = paper
+        self.accounts = Accounts(settings)
+        self.vault = Vault(idle=settings.credentials_idle_minutes * 60, clock=clock)
         self._markets_ttl = markets_ttl
         self._clock = clock
         self._wall = wall
@@ -94,11 +102,7 @@ class Pool:
     @cached_property
     def _public(self) -> dict[str, VenueKey]:
         """The keys of calls that name no account, by exchange."""
-        simulated = [SIMULATOR, *(name for name, settings in self._settings.exchanges.items() if settings.simulator)]
-        return {
-            name: VenueKey(name, "simulated" if name in simulated else self._settings.exchange(name).mode)
-            for name in dict.fromkeys([*simulated, *exchange_ids()])
-        }
+        return {name: VenueKey(name, mode) for name, mode in self.accounts.modes.items()}
 
     def key(self, exchange: str, account: str | None = None) -> VenueKey:
         """Return the key of the instance that public calls use, in the account's environment if one is named.
@@ -106,17 +110,26 @@ class Pool:
         Raises:
             Failure: UNKNOWN_EXCHANGE with the nearest names, or INVALID_ARGUMENT for an unknown account.
         """
+        if account is not None:
+            return self.account_key(exchange, account).public
         public = self._public.get(exchange)
         if public is None:
             raise unknown_exchange(exchange, self.known())
-        if account is None:
-            return public
-        owner = self._settings.accounts.get(account)
-        if owner is None or owner.exchange != exchange:
-            names = [name for name, owner in self._settings.accounts.items() if owner.exchange == exchange]
-            hint = f"Accounts of {exchange}: {', '.join(names)}." if names else "Leave account out."
-            raise Failure(Code.INVALID_ARGUMENT, f"account is {account[:40]!r}, unknown for {exchange}.", hint=hint)
-        return public if public.mode == "simulated" else VenueKey(exchange, owner.mode)
+        return public
+
+    def account_key(self, exchange: str, account: str | None = None) -> VenueKey:
+        """Return the key of the instance that an account's calls use; its `public` is where its prices come from.
+
+        Args:
+            exchange: the exchange's id.
+            account: the account's name; None for the exchange's default account.
+
+        Raises:
+            Failure: UNKNOWN_EXCHANGE with the nearest names, or INVALID_ARGUMENT with the exchange's accounts.
+        """
+        owner = self.accounts.resolve(exchange, account)
+        data = self.accounts.modes[exchange] if owner.mode == "paper" else None
+        return VenueKey(exchange, owner.mode, owner.name, data)
 
     async def open(self, key: VenueKey, *, through: Through) -> Venue:
         """Return the venue with its markets, opening and loading it when needed.
@@ -161,6 +174,7 @@ class Pool:
 
     async def evict_idle(self) -> None:
         """Close the venues that nobody used for the configured time, and forget their markets in memory."""
+        self.vault.forget_idle()
         limit = self._clock() - self._settings.idle_minutes * 60
         for key, venue in list(self._venues.items()):
             if venue.last_used < limit and ("open", key) not in self._tasks:
@@ -179,6 +193,7 @@ class Pool:
             await venue.close()
         self._venues.clear()
         self._markets.clear()
+        self.vault.close()
         if self._session is not None:
             await self._session.close()
             self._session = None
@@ -219,12 +234,31 @@ class Pool:
         return saved or await through(key, lambda trace: self._download(key, trace))
 
     async def _create(self, key: VenueKey) -> Venue:
-        venue = Venue(key, await self._build(key))
+        venue = await (self._on_paper(key) if key.mode == "paper" else self._with_account(key))
         venue.last_used = self._clock()
         self._venues[key] = venue
         if ("sweep", _EVERY) not in self._tasks:
             self._spawn("sweep", _EVERY, self._sweep)
         return venue
+
+    async def _on_paper(self, key: VenueKey) -> Venue:
+        """Return the venue of a paper account: the facts of the public one, and a broker that keeps the account."""
+        venue = Venue(key, (await self.describe(key.public)).exchange)
+        venue.broker = self._paper(self.accounts.resolve(key.exchange, key.account), venue)
+        return venue
+
+    async def _with_account(self, key: VenueKey) -> Venue:
+        """Return a venue with an instance of its own, which finds its credentials when it signs."""
+        owner = None if key.account is None else self.accounts.resolve(key.exchange, key.account)
+        exchange = await self._build(key)
+        if owner is not None:
+            source = owner.source or BuiltIn(await self._built_in(key))
+            exchange.held = self.vault.of(owner.exchange, owner.name, source)
+        return Venue(key, exchange)
+
+    async def _built_in(self, key: VenueKey) -> dict[str, str]:
+        config = await self._simulator(self._settings.exchange(key.exchange).simulator)
+        return {name: config[name] for name in ("apiKey", "secret") if name in config}
 
     def _install(self, key: VenueKey, markets: MarketSet) -> None:
         self._markets[key.public] = markets
@@ -289,6 +323,9 @@ class Pool:
         try:
             if settings.default_type or exchange.has.get("spot"):
                 exchange.options["defaultType"] = settings.default_type or "spot"
+            exchange.options.update(_ACKNOWLEDGED)
+            if isinstance(fetching := exchange.options.get("fetchOpenOrders"), dict):
+                fetching.update(_ACKNOWLEDGED_OF_OPEN_ORDERS)
             exchange.gate = self._gate(key, exchange)
             exchange.log = self._ccxt_log
             if key.mode == "testnet":
@@ -314,7 +351,8 @@ class Pool:
             "enableLastResponseHeaders": False,
         }
         if key.mode == "simulated":
-            config |= {"id": key.exchange} | await self._simulator(settings.simulator)
+            told = await self._simulator(settings.simulator)
+            config |= {"id": key.exchange} | {name: told[name] for name in told.keys() - CREDENTIALS.keys()}
         else:
             config |= {_PROXY_NAMES[name]: url for name, url in settings.chosen.items()}
         if settings.rate_limit is not None:
@@ -361,62 +399,3 @@ _EVERY = VenueKey("*", "live")
 
 def _name(key: VenueKey) -> str:
     return f"{key.exchange}-{key.mode}"
-
-
-def check_names(settings: Settings) -> None:
-    """Refuse settings whose names lead nowhere: a mistyped exchange would otherwise be configured in vain.
-
-    The name of a simulator is free, but not that of an exchange, whose prices its own would then seem to be.
-
-    Raises:
-        Failure: INVALID_ARGUMENT with the nearest names.
-    """
-    if not settings.exchanges and not settings.accounts:
-        return  # the usual case, which need not know ccxt's exchanges yet
-    simulators = {SIMULATOR, *(name for name, own in settings.exchanges.items() if own.simulator)}
-    for name in simulators:
-        if name.lower() in exchange_ids():
-            raise _wrong_name(f"exchanges.{name} is an exchange and cannot be a simulator", "Give it another name.")
-        if not re.fullmatch(r"[A-Za-z0-9_-]{1,40}", name):
-            raise _wrong_name(
-                f"exchanges.{clean_text(name, 40)} is no name for a simulator", "Use letters, digits, _ and -."
-            )
-    known = (*simulators, *exchange_ids())
-    places = {f"exchanges.{name}": name for name in settings.exchanges}
-    places |= {f"accounts.{name}.exchange": account.exchange for name, account in settings.accounts.items()}
-    for place, name in places.items():
-        if name not in known:
-            nearest = unknown_exchange(name, known).hint
-            raise _wrong_name(f"{clean_text(place, 80)} names {clean_text(name, 40)!r}, which is unknown", nearest)
-
-
-def _wrong_name(what: str, hint: str) -> Failure:
-    return Failure(Code.INVALID_ARGUMENT, f"Configuration: {what}.", hint=hint)
-
-
-def enter_testnet(exchange: Any) -> None:
-    """Point an instance at its exchange's testnet, or refuse; never leave it on production by accident.
-
-    ccxt's `set_sandbox_mode` leaves production URLs in place where an exchange has no testnet.
-
-    Raises:
-        Failure: TESTNET_NOT_SUPPORTED.
-    """
-    production = copy.deepcopy(exchange.urls["api"])
-    ids = lineage(type(exchange))
-    by_header = bool(ids & HEADER_TESTNETS)
-    if exchange.urls.get("demo") and ids & DEMO_TESTNETS:
-        exchange.enable_demo_trading(True)
-    elif exchange.urls.get("test") or by_header:
-        exchange.set_sandbox_mode(True)
-    else:
-        raise Failure(Code.TESTNET_NOT_SUPPORTED, f"{exchange.id} has no testnet.")
-    shares_data = by_header or ids & TESTNETS_SHARING_DATA
-    if not shares_data and _hosts(exchange.urls["api"]) & _hosts(production):
-        raise Failure(Code.TESTNET_NOT_SUPPORTED, f"{exchange.id} keeps production addresses in its testnet.")
-
-
-def _hosts(urls: Any) -> set[str]:
-    if isinstance(urls, dict):
-        return set().union(*(_hosts(value) for value in urls.values()))
-    return {urls} if isinstance(urls, str) else set()

@@ -39,6 +39,20 @@ BOOK_LEVELS = 100
 BOOK_LEVELS_ODD: Mapping[str, int] = {"htx": 150}
 """Exchanges that refuse BOOK_LEVELS, with what they take instead."""
 
+BUYS_BY_COST = frozenset(
+    {
+        "bigone", "bitget", "bithumb", "bitrue", "bittrade", "btse", "coinbase", "coinsph", "cryptocom", "cryptomus",
+        "digifinex", "gate", "htx", "lbank", "poloniex", "tokocrypto", "upbit", "woo", "xt",
+    }
+)  # fmt: skip
+"""Exchanges on which ccxt takes the cost of a market buy, unless it is given a price to reckon it from."""
+
+STOPS_OF_POSITIONS = frozenset({"bybit", "bybiteu", "bybitid"})
+"""Exchanges on which ccxt's trailing stop is a setting of the whole position: no order, no amount and no id."""
+
+FETCH_ORDER_PARAMS: Mapping[str, Mapping[str, Any]] = {"bybit": {"acknowledged": True}}
+"""What fetchOrder must be told before it looks at all: that only the latest orders can be found."""
+
 HEADER_TESTNETS = frozenset({"bitget", "okx"})
 """Exchanges whose testnet lives on the production host and is chosen by a header."""
 

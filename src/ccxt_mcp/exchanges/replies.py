@@ -165,6 +165,75 @@ def _open_interest(value: Any, arguments: Arguments, blank: bool) -> dict[str, A
     return interest
 
 
+def _balance(value: Any, _arguments: Arguments, blank: bool) -> dict[str, Any]:
+    """Return what each currency has, as free, used and total; an account may own nothing at all."""
+    if blank or not isinstance(value, dict) or not isinstance(value.get("total"), dict):
+        raise Failure(Code.BAD_REPLY, "The balance came as no list of currencies.")
+    return {"timestamp": value.get("timestamp")} | {
+        part: {_text(code): amount for code, amount in (value.get(part) or {}).items() if _is_number(amount)}
+        for part in ("free", "used", "total")
+    }
+
+
+def _order(value: Any, _arguments: Arguments, _blank: bool) -> dict[str, Any]:
+    """Return an order; one without an id is none, and whether anything was done then is not known."""
+    order = _object(value, "order")
+    if not order.get("id"):
+        raise Failure(Code.BAD_REPLY, "The order came without an id.")
+    return order | {"id": str(order["id"])}
+
+
+def _orders(value: Any, _arguments: Arguments, blank: bool) -> list[Any]:
+    rows = _private_rows("orders", value, blank)
+    return [row | {"id": str(row["id"])} for row in rows if row.get("id")]
+
+
+def _own_trades(value: Any, _arguments: Arguments, blank: bool) -> list[Any]:
+    rows = _private_rows("trades", value, blank)
+    return [row for row in rows if _is_number(row.get("price")) and _is_number(row.get("amount"))]
+
+
+def _positions(value: Any, _arguments: Arguments, blank: bool) -> list[Any]:
+    rows = _private_rows("positions", value, blank)
+    return [row for row in rows if row.get("symbol") and row.get("contracts") != 0]
+
+
+def _private_rows(what: str, value: Any, blank: bool) -> list[dict[str, Any]]:
+    """Return a private list's objects; it may be empty, but a blank body is no list."""
+    if blank or not isinstance(value, list):
+        raise Failure(Code.BAD_REPLY, f"The {what} came as no list.")
+    rows = [_fit(row) for row in value if isinstance(row, dict)]
+    if value and not rows:
+        raise Failure(Code.BAD_REPLY, f"None of the {what} that the exchange sent is usable.")
+    return rows
+
+
+def _fee(value: Any, _arguments: Arguments, _blank: bool) -> dict[str, Any]:
+    fee = _object(value, "trading fee")
+    if not _is_number(fee.get("taker")) and not _is_number(fee.get("maker")):
+        raise Failure(Code.BAD_REPLY, "The trading fee came without a rate.")
+    return fee
+
+
+def _fees(value: Any, _arguments: Arguments, blank: bool) -> dict[str, Any]:
+    if blank or not isinstance(value, dict):
+        raise Failure(Code.BAD_REPLY, "The trading fees came as no object.")
+    return {_text(symbol): _fit(fee) for symbol, fee in value.items() if isinstance(fee, dict)}
+
+
+def _leverage(value: Any, _arguments: Arguments, _blank: bool) -> dict[str, Any]:
+    return _object(value, "leverage")
+
+
+def _done(value: Any, _arguments: Arguments, blank: bool) -> Any:
+    """Return what an exchange says to a cancel or a setting: each says something else, but none says nothing."""
+    if blank or not isinstance(value, dict | list):
+        raise Failure(Code.BAD_REPLY, "The exchange answered with nothing.")
+    if isinstance(value, list):
+        return [_fit(row) for row in value if isinstance(row, dict)]
+    return _fit(value)
+
+
 CHECKS: Mapping[str, Rule] = {
     "fetchStatus": _status,
     "fetchTime": _time,
@@ -176,6 +245,24 @@ CHECKS: Mapping[str, Rule] = {
     "fetchFundingRate": _funding_rate,
     "fetchFundingRateHistory": _funding_rates,
     "fetchOpenInterest": _open_interest,
+    "fetchBalance": _balance,
+    "fetchPositions": _positions,
+    "fetchOrder": _order,
+    "fetchOrders": _orders,
+    "fetchOpenOrders": _orders,
+    "fetchClosedOrders": _orders,
+    "fetchCanceledOrders": _orders,
+    "fetchCanceledAndClosedOrders": _orders,
+    "fetchMyTrades": _own_trades,
+    "fetchTradingFee": _fee,
+    "fetchTradingFees": _fees,
+    "fetchLeverage": _leverage,
+    "createOrder": _order,
+    "editOrder": _order,
+    "cancelOrder": _done,
+    "cancelAllOrders": _done,
+    "setLeverage": _done,
+    "setMarginMode": _done,
 }
 """One rule per method of METHODS that answers with exchange data; a test holds the two together."""
 

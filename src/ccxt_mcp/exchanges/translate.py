@@ -31,6 +31,7 @@ _CCXT = {
     "BadRequest": Code.REFUSED,
     "BadSymbol": Code.UNKNOWN_SYMBOL,
     "OperationRejected": Code.REFUSED,
+    "NoChange": Code.UNCHANGED,
     "MarketClosed": Code.MARKET_INACTIVE,
     "ContractUnavailable": Code.MARKET_INACTIVE,
     "InsufficientFunds": Code.INSUFFICIENT_BALANCE,
@@ -126,6 +127,7 @@ _WHAT = {
     Code.INVALID_ARGUMENT: "cannot be asked with these arguments",
     Code.INVALID_ORDER: "does not accept the order",
     Code.REFUSED: "refuses the request",
+    Code.UNCHANGED: "has it so already",
     Code.METHOD_NOT_SUPPORTED: "does not offer this",
     Code.MARKET_INACTIVE: "does not trade this market now",
     Code.MAINTENANCE: "is not available now",
@@ -145,6 +147,30 @@ _WHAT = {
 
 _WORDLESS = frozenset({Code.BAD_REPLY, Code.PROXY, Code.INTERNAL})
 """Codes whose error text is not the exchange's, or not to be trusted."""
+
+
+Fate = Literal["unsent", "rejected", "unknown"]
+"""What became of a write that failed: it never left, the exchange surely did not do it, or nobody knows."""
+
+_SURELY_NOT_DONE = frozenset({
+    Code.CREDENTIALS_MISSING,
+    Code.CREDENTIALS_REJECTED,
+    Code.RATE_LIMITED,
+    Code.CLOCK_SKEW,
+    Code.INSUFFICIENT_BALANCE,
+    Code.INVALID_ARGUMENT,
+    Code.INVALID_ORDER,
+    Code.REFUSED,
+    Code.UNCHANGED,
+    Code.METHOD_NOT_SUPPORTED,
+    Code.MARKET_INACTIVE,
+    Code.PROXY,
+    Code.ORDER_NOT_FOUND,
+    Code.PERMISSION_DENIED,
+    Code.ACCESS_BLOCKED,
+    Code.UNKNOWN_SYMBOL,
+})  # fmt: skip
+"""Refusals that are about the request itself. A plain exchange error is none: thousands of native codes end there."""
 
 
 @dataclass(slots=True)
@@ -178,6 +204,28 @@ def never_sent(error: BaseException) -> bool:
     """Whether the request never left: no connection was made, so that the exchange cannot have counted it."""
     cause = error.__cause__ or error
     return any(cls.__name__ == "ClientConnectorError" for cls in type(cause).__mro__)
+
+
+def fate_of(error: BaseException, failure: Failure, *, sent: int, acknowledged: int) -> Fate:
+    """Return what became of a write that ended with an error; "unknown" wherever there is a doubt.
+
+    Args:
+        error: what was raised.
+        failure: what it means, by `translate` or as it was raised.
+        sent: how many requests left for it.
+        acknowledged: how many of them may have changed something and were answered well. ccxt makes several requests
+            of some calls, and what fails after the order was taken says nothing against the order.
+    """
+    if not sent:
+        return "unsent"
+    if acknowledged:
+        return "unknown"
+    if never_sent(error):
+        return "unsent"
+    classes = {cls.__name__ for cls in type(error).__mro__}
+    if "DuplicateOrderId" in classes:
+        return "unknown"  # an order with our id is there; it may be this one
+    return "rejected" if failure.code in _SURELY_NOT_DONE or "OnMaintenance" in classes else "unknown"
 
 
 def translate(error: BaseException, *, exchange: str, reply: Reply | None = None) -> Failure:

@@ -4,31 +4,43 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Generator, Mapping
-from contextlib import AbstractAsyncContextManager, contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ccxt_mcp.envelope import Mode
 from ccxt_mcp.errors import Code, Failure
-from ccxt_mcp.exchanges.quirks import CANDLES_NEED_SINCE, CLAIMS_IN_VAIN, lineage
+from ccxt_mcp.exchanges.kinds import kinds_of
+from ccxt_mcp.exchanges.quirks import CANDLES_NEED_SINCE, CLAIMS_IN_VAIN, FETCH_ORDER_PARAMS, lineage
+from ccxt_mcp.exchanges.signing import Signing, forget_urls, required_of, signing
 from ccxt_mcp.exchanges.symbols import SymbolIndex
-from ccxt_mcp.exchanges.translate import Reply, never_sent
+from ccxt_mcp.exchanges.terms import EVERYTHING, OrderTerms
+from ccxt_mcp.exchanges.translate import Fate, Reply, never_sent
+from ccxt_mcp.exchanges.vault import Held
 from ccxt_mcp.times import timeframe_ms
 
 
 @dataclass(frozen=True, slots=True)
 class VenueKey:
-    """What makes two calls share an instance; public data has no account and so no credentials."""
+    """What makes two calls share an instance; public data has no account and so no credentials.
+
+    Attributes:
+        exchange: the exchange's id.
+        mode: live, testnet, paper or simulated.
+        account: the account's name.
+        data: where prices come from, where that is not the mode itself: a paper account has none of its own.
+    """
 
     exchange: str
     mode: Mode
     account: str | None = None
+    data: Mode | None = None
 
     @property
     def public(self) -> VenueKey:
         """The key of what all accounts of the exchange share in this environment: markets and the address's budget."""
-        return self if self.account is None else VenueKey(self.exchange, self.mode)
+        return self if self.account is None else VenueKey(self.exchange, self.data or self.mode)
 
 
 class Admission(Protocol):
@@ -51,6 +63,23 @@ class Gate(Protocol):
         ...
 
 
+class Broker(Protocol):
+    """Keeps an account itself, instead of the exchange: answers to ccxt's method names, as ccxt's instances do."""
+
+    @property
+    def has(self) -> Mapping[str, Any]:
+        """The methods that it answers to, as ccxt's `has`."""
+        ...
+
+    async def call(self, method: str, *arguments: Any) -> Any:
+        """Return what ccxt's method returns for these arguments.
+
+        Raises:
+            Failure: it was refused; then nothing was done.
+        """
+        ...
+
+
 @dataclass(slots=True)
 class Trace:
     """What happened on the wire during one call, however many requests ccxt made of it, one by one or at once.
@@ -58,16 +87,20 @@ class Trace:
     Attributes:
         sent: requests that left.
         ended: those of them that came back, one way or the other.
+        acknowledged: requests that may have changed something and were answered well.
         cost: cost units of all of them.
         failed: the reply of the first request that failed.
         last: the reply of the last request that ended.
+        fate: what became of a write that failed.
     """
 
     sent: int = 0
     ended: int = 0
+    acknowledged: int = 0
     cost: float = 0.0
     failed: Reply | None = None
     last: Reply | None = None
+    fate: Fate | None = None
 
     @property
     def reply(self) -> Reply | None:
@@ -89,7 +122,7 @@ _reply: ContextVar[Reply] = ContextVar("ccxt_mcp_reply")
 _probing: ContextVar[bool] = ContextVar("ccxt_mcp_probing", default=False)
 
 
-class Guarded:
+class Guarded(Signing):
     """Mixed in front of a ccxt class; overrides only hooks that no exchange overrides itself.
 
     ccxt accepts a 200 that is no JSON and every status outside its table as success; here both are errors.
@@ -113,12 +146,15 @@ class Guarded:
             reply = Reply()
             token = _reply.set(reply)
             try:
-                return await base.fetch2(path, api, method, params, config)
+                result = await base.fetch2(path, api, method, params, config)
             except BaseException as error:
                 trace.failed = trace.failed or reply
                 if never_sent(error):
                     admission.unsent()
                 raise
+            else:
+                trace.acknowledged += method != "GET"
+                return result
             finally:
                 trace.ended += 1
                 trace.last = reply
@@ -129,7 +165,11 @@ class Guarded:
         from ccxt.base.errors import BadResponse  # noqa: PLC0415 - ccxt is imported by whoever made this class
 
         base: Any = super()
-        result = await base.fetch(url, method, headers, body)
+        try:
+            result = await base.fetch(url, method, headers, body)
+        finally:
+            if self.held is not None and self.held.scrub(url) != url:
+                forget_urls()
         reply = _reply.get()
         if reply.status is not None and reply.status >= 400:
             raise BadResponse(f"{base.id} answered with HTTP {reply.status}")
@@ -180,15 +220,26 @@ def traced(trace: Trace) -> Generator[Trace]:
 
 
 class Venue:
-    """One exchange in one environment: what it can do, its markets, and calls to it."""
+    """One exchange in one environment: what it can do, its markets, and calls to it.
+
+    Args:
+        key: which exchange, environment and account.
+        exchange: ccxt's instance. That of a paper account belongs to the public venue and only lends its facts.
+    """
 
     def __init__(self, key: VenueKey, exchange: Any) -> None:
         self.key = key
         self.exchange = exchange
+        self.broker: Broker | None = None
         self.index = SymbolIndex({})
         self.loaded_at: float | None = None
         self.last_used = 0.0
         self._lineage = lineage(type(exchange))
+
+    @property
+    def held(self) -> Held | None:
+        """The account's credentials; None where the venue needs none."""
+        return None if self.broker is not None else self.exchange.held
 
     @property
     def markets(self) -> Mapping[str, Mapping[str, Any]]:
@@ -201,10 +252,28 @@ class Venue:
         ccxt's `has` is the truth, but for the promises known to be vain: classes inherit methods that their exchange
         does not offer.
         """
-        if any(method in CLAIMS_IN_VAIN[exchange] for exchange in self._lineage & CLAIMS_IN_VAIN.keys()):
+        vain = any(method in CLAIMS_IN_VAIN[exchange] for exchange in self._lineage & CLAIMS_IN_VAIN.keys())
+        if vain and self.broker is None:
             return "none"
-        flag = self.exchange.has.get(method)
+        flag = (self.broker or self.exchange).has.get(method)
         return "native" if flag is True else "emulated" if flag == "emulated" else "none"
+
+    def brokered(self, method: str) -> bool:
+        """Whether a broker of ours answers a method, and the exchange is not asked: on paper accounts, always."""
+        return self.broker is not None
+
+    @property
+    def dialect(self) -> str:
+        """The id of the exchange whose ways with client order ids hold here: a simulator's are those of Bybit."""
+        return "bybit" if self.key.mode == "simulated" else self.key.exchange
+
+    def kinds(self, method: str) -> list[dict[str, Any]]:
+        """Return the `params` with which a method must be called to answer for all markets; see `kinds_of`."""
+        return [{}] if self.brokered(method) else kinds_of(method, self._lineage, self.markets)
+
+    def order_terms(self, symbol: str) -> OrderTerms:
+        """Return what a market takes in an order beside plain ones."""
+        return EVERYTHING if self.key.mode == "paper" else OrderTerms.of(self.exchange, self.markets[symbol])
 
     def require(self, method: str) -> None:
         """Raise METHOD_NOT_SUPPORTED unless the exchange has the method."""
@@ -249,14 +318,26 @@ class Venue:
     def fitted(self, method: str, arguments: Mapping[str, Any], *, now_ms: int) -> dict[str, Any]:
         """Return the arguments as this exchange wants them: with a `params` object, and with a window where it must."""
         fitted: dict[str, Any] = {"params": {}, **arguments}
+        if method == "fetchOrder":
+            for exchange in self._lineage & FETCH_ORDER_PARAMS.keys():
+                fitted["params"] = {**FETCH_ORDER_PARAMS[exchange], **fitted["params"]}
         if method == "fetchOHLCV" and self._lineage & CANDLES_NEED_SINCE and fitted.get("since") is None:
             span = (fitted["limit"] + 1) * timeframe_ms(fitted["timeframe"])
             fitted |= {"since": now_ms - span, "params": {"until": now_ms}}
         return fitted
 
     async def call(self, method: str, *arguments: Any, trace: Trace) -> Any:
-        """Call a ccxt method by its unified name. ccxt's errors pass through untranslated."""
-        with traced(trace):
+        """Call a ccxt method by its unified name. ccxt's errors pass through untranslated, but without secrets.
+
+        Raises:
+            Failure: CREDENTIALS_MISSING before anything is sent, or what a broker refuses.
+        """
+        if self.broker is not None:
+            return await self.broker.call(method, *arguments)
+        if (held := self.held) is not None:
+            await held.load(required_of(self.exchange, self._lineage))
+        secrets = nullcontext() if held is None else signing(self.exchange, held, self._lineage)
+        with traced(trace), secrets:
             return await getattr(self.exchange, method)(*arguments)
 
     async def cost_of(self, method: str, *arguments: Any) -> float:
@@ -271,8 +352,11 @@ class Venue:
         return 0.0
 
     async def close(self) -> None:
-        """Release the instance; the shared session stays open."""
-        await self.exchange.close()
+        """Release the instance and forget its credentials; the shared session stays open."""
+        if self.held is not None:
+            self.held.forget()
+        if self.broker is None:
+            await self.exchange.close()
 
 
 def _is_private(api: Any) -> bool:

@@ -2,20 +2,24 @@
 
 Known secrets are found in every form that a request, a log or a body gives them. Unknown ones are found by what stands
 before them: the query of a URL, a header, a parameter or a field of a telling name. The names are those that ccxt's
-exchanges use in `sign()`.
+exchanges use in `sign()`. The redactor itself keeps what it knows sealed.
 """
 
 from __future__ import annotations
 
 import base64
+import hmac
 import json
+import os
 import re
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from functools import cache
 from typing import Any
 from urllib.parse import quote, quote_plus
+
+from ccxt_mcp.seal import Seal
 
 MASK = "[redacted]"
 
@@ -53,8 +57,11 @@ class Redactor:
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._lock = threading.Lock()
-        self._known: Counter[str] = Counter()
-        self._forms: tuple[str, ...] = ()
+        self._seal = Seal()
+        self._salt = os.urandom(32)
+        self._known: Counter[bytes] = Counter()
+        self._prepared: dict[bytes, bytes] = {}
+        self._followed: tuple[Callable[[], Iterable[str]], ...] = ()
         for secret in secrets:
             self.add(secret)
 
@@ -69,28 +76,44 @@ class Redactor:
         """Forget a secret that was added once."""
         self._change(secret, -1)
 
+    def follow(self, present: Callable[[], Iterable[str]]) -> None:
+        """Know also the secrets that somebody else keeps: they are asked for anew with each text.
+
+        Args:
+            present: yields them in plain text; called in any thread.
+        """
+        with self._lock:
+            self._followed = (*self._followed, present)
+
     def _change(self, secret: str, by: int) -> None:
         if len(secret) < _SHORTEST:
             return
+        mark = self._prepare(secret)
         with self._lock:
-            self._known[secret] += by
-            if self._known[secret] <= 0:
-                del self._known[secret]
-            forms = {form for known in self._known for form in _forms(known)}
-            self._forms = tuple(sorted(forms, key=len, reverse=True))
+            self._known[mark] += by
+            if self._known[mark] <= 0:
+                del self._known[mark]
+
+    def _prepare(self, secret: str) -> bytes:
+        """Seal the forms of a secret, which take long to make; return the mark under which they are kept."""
+        mark = hmac.digest(self._salt, secret.encode("utf-8", "surrogatepass"), "sha256")
+        if mark not in self._prepared:
+            sealed = self._seal.close(json.dumps(list(_forms(secret))))
+            with self._lock:
+                self._prepared[mark] = sealed
+        return mark
+
+    def _forms_now(self) -> tuple[str, ...]:
+        """Return all forms of all secrets in plain text, the longest first; for as long as one text is scrubbed."""
+        followed = {self._prepare(secret) for ask in self._followed for secret in ask() if len(secret) >= _SHORTEST}
+        with self._lock:
+            sealed = [self._prepared[mark] for mark in {*self._known, *followed}]
+        forms = {form for one in sealed for form in json.loads(self._seal.open(one))}
+        return tuple(sorted(forms, key=len, reverse=True))
 
     def scrub(self, text: str) -> str:
         """Return the text without secrets: `[redacted]` stands for them, and "?…" for the queries of URLs."""
-        text = self._without_known(text)
-        text = _PEM.sub(MASK, text)
-        text = _URL.sub(_bare_url, text)
-        text = _ORIGIN_STRING.sub(f"origin_string{MASK}", text)
-        text = _HEADER_LINE.sub(rf"\1\2{MASK}", text)
-        text = _SCHEME.sub(rf"\1\2{MASK}", text)
-        text = _JWT.sub(MASK, text)
-        for pairs in _pairs():
-            text = pairs.sub(_masked_value, text)
-        return text
+        return _scrubbed(text, self._forms_now())
 
     def scrub_value(self, value: Any, name: str = "", *, depth: int = _DEEPEST) -> Any:
         """Return data of the same shape without secrets, for logs: only JSON's types are left in it.
@@ -100,29 +123,48 @@ class Redactor:
             name: the name under which the value stands; a telling one is enough.
             depth: how many levels are looked into; what lies deeper becomes its scrubbed repr.
         """
-        match value:
-            case None | bool():
-                return value
-            case int() | float():
-                text = str(value)
-                return MASK if _IS_STRONG.search(name) or self._without_known(text) != text else value
-            case str():
-                return MASK if _betrays(name, value) else self.scrub(value)
-            case Mapping() if depth:
-                return {
-                    self.scrub(str(key)): self.scrub_value(v, str(key), depth=depth - 1) for key, v in value.items()
-                }
-            case list() | tuple() | Set() if depth:
-                return [self.scrub_value(item, name, depth=depth - 1) for item in value]
-            case _:
-                text = repr(value)
-                return MASK if _betrays(name, text) else self.scrub(text)
+        return _scrubbed_value(value, name, self._forms_now(), depth)
 
-    def _without_known(self, text: str) -> str:
-        for form in self._forms:
-            if form in text:
-                text = text.replace(form, MASK)
-        return text
+
+def _scrubbed(text: str, forms: tuple[str, ...]) -> str:
+    text = _without(forms, text)
+    text = _PEM.sub(MASK, text)
+    text = _URL.sub(_bare_url, text)
+    text = _ORIGIN_STRING.sub(f"origin_string{MASK}", text)
+    text = _HEADER_LINE.sub(rf"\1\2{MASK}", text)
+    text = _SCHEME.sub(rf"\1\2{MASK}", text)
+    text = _JWT.sub(MASK, text)
+    for pairs in _pairs():
+        text = pairs.sub(_masked_value, text)
+    return text
+
+
+def _scrubbed_value(value: Any, name: str, forms: tuple[str, ...], depth: int) -> Any:
+    match value:
+        case None | bool():
+            return value
+        case int() | float():
+            text = str(value)
+            return MASK if _IS_STRONG.search(name) or _without(forms, text) != text else value
+        case str():
+            return MASK if _betrays(name, value) else _scrubbed(value, forms)
+        case Mapping() if depth:
+            return {
+                _scrubbed(str(key), forms): _scrubbed_value(item, str(key), forms, depth - 1)
+                for key, item in value.items()
+            }
+        case list() | tuple() | Set() if depth:
+            return [_scrubbed_value(item, name, forms, depth - 1) for item in value]
+        case _:
+            text = repr(value)
+            return MASK if _betrays(name, text) else _scrubbed(text, forms)
+
+
+def _without(forms: tuple[str, ...], text: str) -> str:
+    for form in forms:
+        if form in text:
+            text = text.replace(form, MASK)
+    return text
 
 
 @cache
