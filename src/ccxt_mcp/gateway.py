@@ -6,32 +6,31 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Generator, Hashable, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from dataclasses import dataclass, field
 from functools import partial
 from math import inf
 from typing import Any, TypeVar
 
 import structlog
 
-from ccxt_mcp.envelope import Envelope, Metadata, RateLimit
+from ccxt_mcp import rates
+from ccxt_mcp.call import Call, Sent, frozen, resolved
+from ccxt_mcp.envelope import Envelope, Metadata
 from ccxt_mcp.errors import Code, Failure
 from ccxt_mcp.exchanges.catalogue import Catalogue
+from ccxt_mcp.exchanges.permissions import Permissions, key_permissions
 from ccxt_mcp.exchanges.pool import Download, Pool
-from ccxt_mcp.exchanges.quirks import rate_window
 from ccxt_mcp.exchanges.replies import checked, is_ticker_of
 from ccxt_mcp.exchanges.store import MarketSet
-from ccxt_mcp.exchanges.translate import Reply, translate
+from ccxt_mcp.exchanges.translate import Reply, fate_of, translate
 from ccxt_mcp.exchanges.venue import Gate, Trace, Venue, VenueKey
 from ccxt_mcp.guards.batch import Batcher
 from ccxt_mcp.guards.breaker import Breakers
-from ccxt_mcp.guards.budget import Admission, Budget
 from ccxt_mcp.guards.cache import Cache, Served
-from ccxt_mcp.guards.limiter import Limiter, admit_all
 from ccxt_mcp.guards.meters import Meters
-from ccxt_mcp.guards.usage import usage_from_headers
-from ccxt_mcp.methods import METHODS, Method
+from ccxt_mcp.methods import METHODS, Method, permit
+from ccxt_mcp.rates import Rates
 from ccxt_mcp.settings import Settings
 from ccxt_mcp.text import clean_text
 
@@ -45,27 +44,7 @@ _REFUSED_PAUSE = 1.0  # seconds without requests after a 429 that does not say h
 _SEND_SHARE = 0.97  # an attempt ends a little before its caller gives up, so that breaker and meters learn of it
 _NOT_REPEATED = frozenset({Code.CIRCUIT_OPEN, Code.EMPTY_REPLY, Code.CLOCK_SKEW})
 
-_deadline: ContextVar[float] = ContextVar("ccxt_mcp_deadline", default=inf)
 _until: ContextVar[float] = ContextVar("ccxt_mcp_until", default=inf)
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One request: a method of METHODS, an exchange, and arguments by ccxt's names.
-
-    Attributes:
-        symbol: a symbol as the caller wrote it; resolved against the exchange's markets.
-        symbols: the same for methods that take many.
-        arguments: the rest. Besides what the method takes, `until` and `closed` tell how long candles are fresh.
-        account: the account in whose environment the request runs.
-    """
-
-    method: str
-    exchange: str
-    symbol: str | None = None
-    symbols: tuple[str, ...] | None = None
-    arguments: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    account: str | None = None
 
 
 class Gateway:
@@ -89,13 +68,13 @@ class Gateway:
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self.settings = settings
-        self.pool = pool(self._gate)
+        self.rates = Rates(settings, clock=clock, wall=wall)
+        self.pool = pool(self.rates.gate)
         self.cache = Cache(max_bytes=settings.cache_bytes, clock=clock)
         self.breakers = Breakers(clock=clock)
-        self.limiter = Limiter(clock=clock)
         self.meters = Meters(clock=clock)
         self.catalogue = Catalogue(settings.cache_dir)
-        self._budgets: dict[VenueKey, Budget] = {}
+        self._writes: dict[VenueKey, int] = {}
         self._batchers: dict[tuple[VenueKey, Any], Batcher[str, Any]] = {}
         self._clock = clock
         self._wall = wall
@@ -109,7 +88,7 @@ class Gateway:
         key: VenueKey | None = None
         try:
             row = METHODS[call.method]
-            key = self.pool.key(call.exchange, call.account)
+            key = self._key(call, row)
             served = self._at_hand(call, row, key)
             if served is None:
                 with structlog.contextvars.bound_contextvars(request_id=request_id):
@@ -124,6 +103,54 @@ class Gateway:
             )
             return Envelope(self._metadata(call, request_id, key), failure=failure)
         return Envelope(self._metadata(call, request_id, key, served), served.value, kept=served.kept)
+
+    async def send(self, call: Call, *, urgent: bool = False) -> Sent:
+        """Send a write, once: no cache, no retry. Never raises, and must be shielded from its caller's cancellation.
+
+        Args:
+            call: a method of METHODS that writes.
+            urgent: whether it is a way out, such as a cancel: the breaker does not stop it, and no read goes before it.
+        """
+        row = METHODS[call.method]
+        key: VenueKey | None = None
+        trace = Trace()
+        try:
+            key = self._key(call, row)
+            ends = min(self._clock() + self.settings.deadline, _until.get())
+            with rates.until(ends, urgent=urgent):
+                venue = await self.pool.open(key, through=self._load_markets)
+                arguments = resolved(venue, call)
+                value = await self._write(venue, call.method, arguments, trace, urgent=urgent)
+        except Failure as failure:
+            return Sent(trace.fate or "unsent", self._metadata(call, _request_id(), key), failure=failure)
+        finally:
+            if key is not None:
+                self._writes[key] = self._writes.get(key, 0) + 1
+        return Sent("accepted", self._metadata(call, _request_id(), key), value)
+
+    async def account_venue(self, exchange: str, account: str | None = None) -> Venue:
+        """Return the exchange as an account sees it, with its markets loaded; needs no credentials yet.
+
+        Raises:
+            Failure: what opening met, or TIER_NOT_ALLOWED where private data is not allowed.
+        """
+        key = self._key(Call("fetchBalance", exchange, account=account), METHODS["fetchBalance"])
+        with rates.until(min(self._clock() + self.settings.deadline, _until.get())):
+            return await self.pool.open(key, through=self._load_markets)
+
+    async def key_permissions(self, exchange: str, account: str | None = None) -> Permissions | None:
+        """Return what an account's API key may do; None where the exchange does not tell, or there is no key.
+
+        Raises:
+            Failure: credentials are missing or rejected, private data is not allowed, or what the call met.
+        """
+        venue = await self.account_venue(exchange, account)
+
+        async def ask(trace: Trace) -> Permissions | None:
+            return await key_permissions(venue, trace=trace)
+
+        with rates.until(self._clock() + self.time_left()):
+            return await self._attempt(venue.key, "keyPermissions", ask, Trace())
 
     async def open(self, exchange: str, account: str | None = None) -> Venue:
         """Return the exchange with its markets loaded.
@@ -141,9 +168,31 @@ class Gateway:
         """
         return await self.pool.describe(self.pool.key(exchange, account))
 
-    def failed(self, failure: Failure, exchange: str | None = None) -> Envelope:
-        """Return the envelope of a failure that happened outside of a call."""
-        return Envelope(self.metadata(exchange=exchange and clean_text(exchange, 40)), failure=failure)
+    def _key(self, call: Call, row: Method) -> VenueKey:
+        """Return the key of the instance that a call uses, if what it touches is allowed."""
+        if not row.private:
+            return self.pool.key(call.exchange, call.account)
+        key = self.pool.account_key(call.exchange, call.account)
+        permit(row.tier, mode=key.mode, allow=self.settings.allow)
+        return key
+
+    def failed(
+        self, failure: Failure, exchange: str | None = None, account: str | None = None, *, private: bool = False
+    ) -> Envelope:
+        """Return the envelope of a failure that happened outside of a call.
+
+        Args:
+            failure: what went wrong.
+            exchange: where, as the caller wrote it.
+            account: whose money it was about, as the caller wrote it.
+            private: whether it was about an account; then its name and mode are told.
+        """
+        facts: dict[str, Any] = {"exchange": exchange and clean_text(exchange, 40)}
+        if private and exchange is not None:
+            with suppress(Failure):
+                key = self.pool.account_key(exchange, account)
+                facts |= {"account": key.account, "mode": key.mode, "rate_limit": self.rates.rate_limit(key)}
+        return Envelope(self.metadata(**facts), failure=failure)
 
     def metadata(self, **facts: Any) -> Metadata:
         """Return the metadata of an answer that comes from the server itself."""
@@ -158,7 +207,20 @@ class Gateway:
         venue = self.pool.ready(key, through=self._load_markets)
         if venue is None or call.method == "loadMarkets":
             return None
-        return self.cache.fresh(_cache_key(call, row, key, _resolved(venue, call)))
+        return self.cache.fresh(self._cache_key(call, row, key, resolved(venue, call)))
+
+    def _cache_key(self, call: Call, row: Method, key: VenueKey, arguments: Mapping[str, Any]) -> Hashable:
+        """Return what decides an answer. What an account has is asked anew after each of its writes."""
+        owner = (key.account, self._writes.get(key, 0)) if row.private else None
+        return key.exchange, key.mode, owner, call.method, frozen(arguments)
+
+    def time_left(self) -> float:
+        """Return the seconds that the tool under way still has."""
+        return max(0.0, min(self.settings.deadline, _until.get() - self._clock()))
+
+    def renew_deadline(self) -> None:
+        """Give the tool under way its whole time again, after it waited for a human."""
+        _until.set(self._clock() + self.settings.deadline)
 
     @contextmanager
     def one_deadline(self) -> Generator[None]:
@@ -173,23 +235,21 @@ class Gateway:
         seconds = min(self.settings.deadline, _until.get() - self._clock())
         if seconds <= 0:
             raise Failure(Code.TIMEOUT, f"No time was left to ask {call.exchange}.")
-        token = _deadline.set(self._clock() + seconds * _SEND_SHARE)
         try:
-            async with asyncio.timeout(seconds):
-                return await self._serve(call, row, key)
+            with rates.until(self._clock() + seconds * _SEND_SHARE):
+                async with asyncio.timeout(seconds):
+                    return await self._serve(call, row, key)
         except TimeoutError:
             raise Failure(Code.TIMEOUT, f"{call.exchange} did not answer within {seconds:.3g} s.") from None
-        finally:
-            _deadline.reset(token)
 
     async def _serve(self, call: Call, row: Method, key: VenueKey) -> Served[Any]:
         venue = await self.pool.open(key, through=self._load_markets)
         if call.method == "loadMarkets":
             age = max(0.0, self._wall() - (venue.loaded_at or 0.0))
             return Served(venue, cached=True, age=age, stale=self.pool.is_stale(key))
-        arguments = _resolved(venue, call)
+        arguments = resolved(venue, call)
         return await self.cache.get_or_fetch(
-            _cache_key(call, row, key, arguments),
+            self._cache_key(call, row, key, arguments),
             partial(self._fetch, venue, call.method, arguments),
             ttl=lambda value: row.ttl(arguments, value, self._wall()),
             stale_for=row.stale_for,
@@ -203,22 +263,45 @@ class Gateway:
     async def _fetch_together(self, venue: Venue, symbols: tuple[str, ...]) -> dict[str, Any]:
         """Return the good tickers of one request, within half of the time: the other half is for those it lacks."""
         now = self._clock()
-        token = _deadline.set(now + (_deadline.get() - now) / 2)
-        try:
+        with rates.until(now + (rates.deadline() - now) / 2):
             tickers = await self._fetch_alone(venue, "fetchTickers", {"symbols": list(symbols)})
-        finally:
-            _deadline.reset(token)
         return {symbol: ticker for symbol, ticker in tickers.items() if is_ticker_of(ticker, symbol)}
 
     async def _fetch_alone(self, venue: Venue, method: str, arguments: Mapping[str, Any]) -> Any:
-        row = METHODS[method]
+        async def operation(trace: Trace) -> Any:
+            return await self._ask(venue, method, arguments, trace)
+
+        if venue.brokered(method):
+            return await operation(Trace())  # its own requests take the read route, with all guards
+        return await self._send(venue.key, method, operation, resync=partial(self._resync, venue))
+
+    async def _ask(self, venue: Venue, method: str, arguments: Mapping[str, Any], trace: Trace) -> Any:
+        fitted = venue.fitted(method, arguments, now_ms=self.now_ms())
+        value = await venue.call(method, *(fitted.get(name) for name in METHODS[method].takes), trace=trace)
+        return checked(method, value, arguments, blank=trace.last is not None and trace.last.blank)
+
+    async def _write(
+        self, venue: Venue, method: str, arguments: Mapping[str, Any], trace: Trace, *, urgent: bool
+    ) -> Any:
+        """Send a write; `trace.fate` tells what became of it when it fails."""
 
         async def operation(trace: Trace) -> Any:
-            fitted = venue.fitted(method, arguments, now_ms=self.now_ms())
-            value = await venue.call(method, *(fitted.get(name) for name in row.takes), trace=trace)
-            return checked(method, value, arguments, blank=trace.last is not None and trace.last.blank)
+            return await self._ask(venue, method, arguments, trace)
 
-        return await self._send(venue.key, method, operation, resync=partial(self._resync, venue))
+        if venue.brokered(method):
+            trace.fate = "rejected"  # a broker of ours does all or nothing
+            return await operation(trace)
+        if urgent:
+            return await self._attempt(venue.key, method, operation, trace)
+        with self.breakers.of(venue.key.exchange).admit() as admission:
+            try:
+                return await self._attempt(venue.key, method, operation, trace)
+            except Failure as failure:
+                if not trace.sent:
+                    admission.abandoned()
+                elif failure.code is Code.CLOCK_SKEW:
+                    await self._resync(venue)  # for the next order; this one is never sent again
+                raise
 
     # -- behind the cache ------------------------------------------------------------------------------------------
 
@@ -258,7 +341,7 @@ class Gateway:
                 pause = self._pause_before_retry(METHODS[method], failure, attempt, patience)
                 if failure.code is Code.RATE_LIMITED and pause is None:
                     failure.retry_after = failure.retry_after or _REFUSED_PAUSE
-                if pause is None or self._budgets[key.public].wait(trace.cost) > max(_MOST_BACKOFF, pause):
+                if pause is None or self.rates.wait(key, trace.cost) > max(_MOST_BACKOFF, pause):
                     raise failure  # a tight budget is kept for calls, not spent on repeating one
                 await asyncio.sleep(pause)
                 attempt += 1
@@ -271,15 +354,17 @@ class Gateway:
                 return await operation(trace)
         except Failure as told:
             failure = told
+            trace.fate = fate_of(told, told, sent=trace.sent, acknowledged=trace.acknowledged)
             if told.code is Code.RATE_LIMITED and trace.ended < trace.sent:  # refused while waiting for the others
                 failure = Failure(Code.TIMEOUT, f"{key.exchange} did not answer in time.")
             raise failure from None
         except Exception as error:
             failure = translate(error, exchange=key.exchange, reply=trace.reply if trace.sent else Reply())
+            trace.fate = fate_of(error, failure, sent=trace.sent, acknowledged=trace.acknowledged)
             if failure.code is Code.INTERNAL:
                 log.exception("a call crashed before it was sent", exchange=key.exchange, method=method)
             if failure.code is Code.RATE_LIMITED:
-                self._budgets[key.public].block(failure.retry_after or _REFUSED_PAUSE)
+                self.rates.block(key, failure.retry_after or _REFUSED_PAUSE)
             raise failure from None
         finally:
             if trace.sent:
@@ -290,7 +375,7 @@ class Gateway:
         """Return when an attempt is given up, on the loop's clock. Markets load on for callers to come."""
         if method == "loadMarkets":
             return self._clock() + 3 * self.settings.deadline
-        return None if _deadline.get() == inf else _deadline.get()
+        return None if rates.deadline() == inf else rates.deadline()
 
     def _pause_before_retry(self, row: Method, failure: Failure, attempt: int, patience: float) -> float | None:
         """Return the seconds until the next attempt; None where another one is useless, impolite or too late."""
@@ -300,7 +385,7 @@ class Gateway:
             return None  # who does not say how long to wait is not asked again at once
         backoff = min(_MOST_BACKOFF, _FIRST_BACKOFF * 2 ** (attempt - 1)) * (0.5 + self._jitter())
         pause = max(backoff, failure.retry_after or 0.0)
-        return pause if self._clock() + pause < min(patience, _deadline.get()) else None
+        return pause if self._clock() + pause < min(patience, rates.deadline()) else None
 
     async def _resync(self, venue: Venue) -> bool:
         """Measure anew how far our clock is off the exchange's; return whether that worked."""
@@ -331,26 +416,6 @@ class Gateway:
             )
         return self._batchers[key, kind]
 
-    # -- the rate budget -------------------------------------------------------------------------------------------
-
-    def _gate(self, key: VenueKey, exchange: Any) -> Gate:
-        egress = next(iter(self.settings.exchange(key.exchange).chosen.values()), "direct")
-        budget = self.limiter.budget(
-            (key.exchange, key.mode, egress), window=rate_window(exchange), unit=exchange.rateLimit / 1000
-        )
-        self._budgets[key.public] = budget
-        own = (
-            [self.limiter.budget(key, window=rate_window(exchange), unit=exchange.rateLimit / 1000)]
-            if key.account
-            else []
-        )
-        return _RateGate(budget, own, clock=self._clock, wall=self._wall)
-
-    def rate_limit(self, key: VenueKey) -> RateLimit | None:
-        """Return what is left of the exchange's budget; None before its first use."""
-        budget = self._budgets.get(key.public)
-        return None if budget is None else budget.snapshot(self._wall() * 1000)
-
     # -- the rest ----------------------------------------------------------------------------------------------------
 
     def _metadata(
@@ -361,8 +426,8 @@ class Gateway:
             timestamp=self.now_ms(),
             exchange=key.exchange if key else clean_text(call.exchange, 40),
             mode=key.mode if key else None,
-            account=call.account if key else None,
-            rate_limit=self.rate_limit(key) if key else None,
+            account=(key.account or call.account) if key else None,
+            rate_limit=self.rates.rate_limit(key) if key else None,
             cached=served.cached if served else False,
             age_ms=round(served.age * 1000) if served else 0,
             stale=served.stale if served else False,
@@ -377,53 +442,8 @@ class Gateway:
         await self.pool.close()
 
 
-class _RateGate:
-    """Charges an instance's requests to the budget that all instances of its exchange share."""
-
-    def __init__(
-        self, budget: Budget, own: list[Budget], *, clock: Callable[[], float], wall: Callable[[], float]
-    ) -> None:
-        self._budget = budget
-        self._own = own
-        self._clock = clock
-        self._wall = wall
-
-    def admit(self, cost: float, *, private: bool) -> Admission:
-        """Wait for the address's budget, and for the key's own if the request is private; not past the deadline."""
-        budgets = [self._budget, *self._own] if private else [self._budget]
-        return admit_all(budgets, cost, max_wait=_deadline.get() - self._clock())
-
-    def observe(self, reply: Reply, url: str) -> None:
-        """Take the exchange's own numbers where it sends them."""
-        if usage := usage_from_headers(reply.headers, self._wall(), host=url):
-            self._budget.correct(usage)
-
-
 def _request_id() -> str:
     return f"{random.getrandbits(48):012x}"
-
-
-def _resolved(venue: Venue, call: Call) -> dict[str, Any]:
-    """Return the call's arguments as ccxt wants them, once it is clear that the exchange has the method at all."""
-    venue.require(call.method)
-    arguments = dict(call.arguments)
-    if call.symbol is not None:
-        arguments["symbol"] = venue.resolve(call.symbol)
-    if call.symbols is not None:
-        arguments["symbols"] = [venue.resolve(one) for one in call.symbols]
-    if "timeframe" in arguments:
-        venue.require_timeframe(arguments["timeframe"])
-    return arguments
-
-
-def _cache_key(call: Call, row: Method, key: VenueKey, arguments: Mapping[str, Any]) -> Hashable:
-    return key.exchange, key.mode, call.account if row.private else None, call.method, _frozen(arguments)
-
-
-def _frozen(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return tuple((name, _frozen(item)) for name, item in sorted(value.items()))
-    return tuple(value) if isinstance(value, list) else value
 
 
 async def _batch_costs_less(venue: Venue, symbols: tuple[str, ...]) -> bool:

@@ -35,7 +35,7 @@ def server_health(gateway: Gateway) -> dict[str, Any]:
     rows: list[list[Any]] = []
     for venue in gateway.pool.opened():
         facts = exchange_health(gateway, venue.key.exchange)
-        budget = gateway.rate_limit(venue.key)
+        budget = gateway.rates.rate_limit(venue.key)
         facts |= {
             "exchange": venue.key.exchange,
             "mode": venue.key.mode,

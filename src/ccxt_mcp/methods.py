@@ -8,6 +8,7 @@ from enum import StrEnum
 from math import inf
 from typing import Any
 
+from ccxt_mcp.errors import Code, Failure
 from ccxt_mcp.times import timeframe_ms
 
 Ttl = Callable[[Mapping[str, Any], Any, float], float]
@@ -24,6 +25,35 @@ class Tier(StrEnum):
     ACCOUNT = "account"
     TRADE = "trade"
     FUNDS = "funds"
+
+
+ALLOWED = ("public", "account", "paper", "trade", "funds")
+"""What an operator may allow; each includes those before it. Orders with play money need less than live ones."""
+
+
+def needed(tier: Tier, mode: str) -> str:
+    """Return what must be allowed for a method of this tier on an account of this mode."""
+    return "paper" if tier is Tier.TRADE and mode != "live" else str(tier)
+
+
+def permit(tier: Tier, *, mode: str, allow: str) -> None:
+    """Refuse what the operator has not allowed.
+
+    Args:
+        tier: what the method touches.
+        mode: of the account: live, testnet, paper or simulated.
+        allow: the most that is allowed, one of ALLOWED.
+
+    Raises:
+        Failure: TIER_NOT_ALLOWED.
+    """
+    wanted = needed(tier, mode)
+    if ALLOWED.index(wanted) > ALLOWED.index(allow):
+        raise Failure(
+            Code.TIER_NOT_ALLOWED,
+            f"This needs --allow {wanted}, and the server runs with --allow {allow}.",
+            hint=f"A human restarts the server with --allow {wanted}.",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +81,11 @@ class Method:
     def retryable(self) -> bool:
         """Whether a failed attempt may be repeated: reads only, a write never."""
         return self.tier in {Tier.PUBLIC, Tier.ACCOUNT}
+
+    @property
+    def writes(self) -> bool:
+        """Whether it changes anything at the exchange: sent once, behind no cache, and journalled before."""
+        return self.tier in {Tier.TRADE, Tier.FUNDS}
 
 
 def seconds(ttl: float) -> Ttl:
@@ -85,6 +120,14 @@ def _window_end(arguments: Mapping[str, Any], step: float) -> float | None:
     return None if since is None or limit is None else since / 1000 + limit * step
 
 
+def _private(*takes: str, ttl: float = 1.0) -> Method:
+    return Method(Tier.ACCOUNT, seconds(ttl), takes=takes, stale_for=0.0)
+
+
+def _write(*takes: str) -> Method:
+    return Method(Tier.TRADE, seconds(0), takes=takes, stale_for=0.0)
+
+
 METHODS: Mapping[str, Method] = {
     "loadMarkets": Method(Tier.PUBLIC, seconds(3600), stale_for=inf),
     "fetchStatus": Method(Tier.PUBLIC, seconds(10)),
@@ -97,4 +140,22 @@ METHODS: Mapping[str, Method] = {
     "fetchFundingRate": Method(Tier.PUBLIC, seconds(5), takes=("symbol",)),
     "fetchFundingRateHistory": Method(Tier.PUBLIC, seconds(60), stale_for=600, takes=("symbol", "since", "limit")),
     "fetchOpenInterest": Method(Tier.PUBLIC, seconds(10), takes=("symbol",)),
+    "fetchBalance": _private("params"),
+    "fetchPositions": _private("symbols", "params"),
+    "fetchOrder": _private("id", "symbol", "params", ttl=0.0),
+    "fetchOrders": _private("symbol", "since", "limit", "params"),
+    "fetchOpenOrders": _private("symbol", "since", "limit", "params"),
+    "fetchClosedOrders": _private("symbol", "since", "limit", "params"),
+    "fetchCanceledOrders": _private("symbol", "since", "limit", "params"),
+    "fetchCanceledAndClosedOrders": _private("symbol", "since", "limit", "params"),
+    "fetchMyTrades": _private("symbol", "since", "limit", "params"),
+    "fetchTradingFee": _private("symbol", "params", ttl=600.0),
+    "fetchTradingFees": _private("params", ttl=600.0),
+    "fetchLeverage": _private("symbol", "params", ttl=5.0),
+    "createOrder": _write("symbol", "type", "side", "amount", "price", "params"),
+    "editOrder": _write("id", "symbol", "type", "side", "amount", "price", "params"),
+    "cancelOrder": _write("id", "symbol", "params"),
+    "cancelAllOrders": _write("symbol", "params"),
+    "setLeverage": _write("leverage", "symbol", "params"),
+    "setMarginMode": _write("marginMode", "symbol", "params"),
 }

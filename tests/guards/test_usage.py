@@ -121,7 +121,7 @@ def test_a_reset_is_a_duration_or_a_moment_as_it_looks(reset: str, seconds: floa
 
 def test_a_reset_in_the_past_is_now():
     headers = {"x-bapi-limit": "10", "x-bapi-limit-status": "9", "x-bapi-limit-reset-timestamp": "1767225600000"}
-    assert usage_from_headers(headers, NOW) == Usage(0.9, 0.0)
+    assert usage_from_headers(headers, NOW) == Usage(0.9, 0.0, of_key=True)
 
 
 def test_headers_without_any_count_tell_nothing():

@@ -35,10 +35,11 @@ _numbers = count()
 class _Claim:
     """One request's claim on one budget: waiting, then taken, then settled."""
 
-    __slots__ = ("charge", "cost", "deadline", "sent")
+    __slots__ = ("charge", "cost", "deadline", "sent", "urgent")
 
-    def __init__(self, cost: float) -> None:
+    def __init__(self, cost: float, *, urgent: bool = False) -> None:
         self.cost = cost
+        self.urgent = urgent
         self.charge = 0.0  # what it adds to the queue, later what it takes of the capacity
         self.sent = inf
         self.deadline = inf
@@ -47,8 +48,9 @@ class _Claim:
 class Budget:
     """What one scope, such as an IP address at an exchange, may spend in any window.
 
-    Waiting is first come, first served. A request that costs more than the whole capacity goes when nothing else
-    is in the window, and holds the budget for as long as its cost is worth.
+    Waiting is first come, first served, but for urgent requests, which stand before all others. A request that costs
+    more than the whole capacity goes when nothing else is in the window, and holds the budget for as long as its cost
+    is worth.
 
     Args:
         window: seconds over which the exchange counts; 0 spaces the requests.
@@ -85,21 +87,22 @@ class Budget:
         """Cost units that one window holds, at least 1."""
         return max(1.0, self._window / self._unit)
 
-    def admit(self, cost: float, *, max_wait: float) -> Admission:
+    def admit(self, cost: float, *, max_wait: float, urgent: bool = False) -> Admission:
         """Return the context manager inside which a request of this cost is sent and answered.
 
         Args:
             cost: units of the exchange's budget, as ccxt computes them.
             max_wait: seconds that entering may take.
+            urgent: whether it goes before all that are not, such as a cancel before reads.
 
         Raises:
             Failure: RATE_LIMITED on entering, at once when the wait is known to be longer than `max_wait`.
         """
-        return Admission((self,), cost, max_wait)
+        return Admission((self,), cost, max_wait, urgent=urgent)
 
-    def wait(self, cost: float) -> float:
+    def wait(self, cost: float, *, urgent: bool = False) -> float:
         """Return the seconds that a new request would wait: exact, or the least if replies are outstanding."""
-        return self._wait(cost, self._now())
+        return self._wait(cost, self._now(), urgent=urgent)
 
     def block(self, seconds: float) -> None:
         """Admit nothing for some seconds, because the exchange said so (429 or 418 with Retry-After)."""
@@ -153,17 +156,17 @@ class Budget:
         """Return the state of this budget as an answer shows it."""
         return RateLimit(remaining=round(self.remaining, 3), reset=self.reset_at(wall_ms))
 
-    async def enter(self, cost: float, max_wait: float) -> _Claim:
+    async def enter(self, cost: float, max_wait: float, *, urgent: bool = False) -> _Claim:
         """Wait for a request's turn and return its claim. `admit` is the safe way to use it."""
-        claim = _Claim(cost)
+        claim = _Claim(cost, urgent=urgent)
         now = self._now()
         if not self._waiters and self._ready_at(cost, now) <= now:
             self._take(claim)
             return claim
-        if (wait := self._wait(cost, now)) > max_wait:
+        if (wait := self._wait(cost, now, urgent=urgent)) > max_wait:
             raise _refusal(cost, wait, max_wait)
         if not await self._turn(claim, now, max_wait):
-            raise _refusal(cost, self.wait(cost), max_wait)
+            raise _refusal(cost, self.wait(cost, urgent=urgent), max_wait)
         return claim
 
     def sent(self, claim: _Claim) -> None:
@@ -238,18 +241,19 @@ class Budget:
     def _hold(self, claim: _Claim) -> float:
         return max(self._window, claim.cost * self._unit)
 
-    def _wait(self, cost: float, now: float) -> float:
-        """Return the least wait of a request that queues behind all the others."""
+    def _wait(self, cost: float, now: float, *, urgent: bool = False) -> float:
+        """Return the least wait of a request that queues behind all the others, or behind the urgent ones only."""
         capacity = self.capacity
+        queued = sum(claim.charge for claim in self._urgent()) if urgent else self._queued
         if self._window:
-            ahead = self._queued + self._charge(cost)
+            ahead = queued + self._charge(cost)
             turns = max(0, ceil(ahead / capacity - _EPSILON) - 1)
             need, pause = self._used + ahead - (turns + 1) * capacity, turns * self._window
         else:
-            need, pause = self._used, self._queued * self._unit
+            need, pause = self._used, queued * self._unit
         ready = self._freed_at(need, now)
         ready = max(self._blocked_until, now + self._window if ready == inf else ready) + pause
-        if min(self._queued + cost, capacity) > self._allowance + _EPSILON:
+        if min(queued + cost, capacity) > self._allowance + _EPSILON:
             ready = max(ready, self._allowance_until)
         return max(0.0, ready - now)
 
@@ -276,6 +280,9 @@ class Budget:
         turn: asyncio.Future[bool] = loop.create_future()
         claim.deadline = now + max_wait
         self._waiters[claim] = turn
+        if claim.urgent:
+            for waiting in reversed(self._urgent()):  # to the front, in the order of their coming
+                self._waiters.move_to_end(waiting, last=False)
         claim.charge = min(claim.cost, self.capacity) if self._window else claim.cost
         self._queued += claim.charge
         self._pump()
@@ -289,6 +296,9 @@ class Budget:
             if not taken:
                 self._withdraw(claim, turn)
         return taken
+
+    def _urgent(self) -> list[_Claim]:
+        return [claim for claim in self._waiters if claim.urgent]
 
     def _withdraw(self, claim: _Claim, turn: asyncio.Future[bool]) -> None:
         if claim in self._waiters:
@@ -351,12 +361,13 @@ class Admission:
     Leaving counts the request even if it failed, since it may have reached the exchange, unless `unsent` was called.
     """
 
-    __slots__ = ("_budgets", "_claims", "_cost", "_left", "_max_wait")
+    __slots__ = ("_budgets", "_claims", "_cost", "_left", "_max_wait", "_urgent")
 
-    def __init__(self, budgets: tuple[Budget, ...], cost: float, max_wait: float) -> None:
+    def __init__(self, budgets: tuple[Budget, ...], cost: float, max_wait: float, *, urgent: bool = False) -> None:
         self._budgets = budgets
         self._cost = max(0.0, cost)
         self._max_wait = max_wait
+        self._urgent = urgent
         self._claims: list[_Claim] = []
         self._left = True
 
@@ -367,11 +378,13 @@ class Admission:
     async def __aenter__(self) -> Self:
         clock = asyncio.get_running_loop().time
         deadline = clock() + self._max_wait
-        if len(self._budgets) > 1 and (wait := max(b.wait(self._cost) for b in self._budgets)) > self._max_wait:
-            raise _refusal(self._cost, wait, self._max_wait)
+        if len(self._budgets) > 1:
+            wait = max(budget.wait(self._cost, urgent=self._urgent) for budget in self._budgets)
+            if wait > self._max_wait:
+                raise _refusal(self._cost, wait, self._max_wait)
         try:
             for budget in self._budgets:
-                self._claims.append(await budget.enter(self._cost, deadline - clock()))
+                self._claims.append(await budget.enter(self._cost, deadline - clock(), urgent=self._urgent))
             for budget, claim in zip(self._budgets, self._claims, strict=True):
                 budget.sent(claim)
         finally:

@@ -10,13 +10,13 @@ from ccxt_mcp.guards.budget import Admission, Budget
 _LONGEST_TRANSIT = 1.0  # seconds: connect, TLS and the way itself, from anywhere on earth
 
 
-def admit_all(budgets: Iterable[Budget], cost: float, max_wait: float) -> Admission:
+def admit_all(budgets: Iterable[Budget], cost: float, max_wait: float, *, urgent: bool = False) -> Admission:
     """Return the context manager for a request that counts against several budgets.
 
     They are entered in one order by everybody, so that no two requests wait for each other; the newest, which is
     the narrowest, comes first, so that one account's queue holds nothing back from the others.
     """
-    return Admission(tuple(sorted(set(budgets), key=lambda budget: -budget.number)), cost, max_wait)
+    return Admission(tuple(sorted(set(budgets), key=lambda budget: -budget.number)), cost, max_wait, urgent=urgent)
 
 
 class Limiter:

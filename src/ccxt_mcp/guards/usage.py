@@ -22,10 +22,12 @@ class Usage:
     Attributes:
         remaining_fraction: what is left of its limit, from 0 to 1.
         reset_in: seconds until its count starts anew.
+        of_key: whether it counts the requests of one API key, and not those of the address.
     """
 
     remaining_fraction: float
     reset_in: float
+    of_key: bool = False
 
 
 class Row(NamedTuple):
@@ -37,6 +39,7 @@ class Row(NamedTuple):
         limit: the header with the whole limit, or the limit itself, or the limits by host.
         reset: the header that tells the reset, or none where the calendar does.
         reset_in: (the reset header's number, now in seconds since the epoch) -> seconds until the reset.
+        of_key: whether one API key is counted, and not the address.
     """
 
     number: str
@@ -44,6 +47,7 @@ class Row(NamedTuple):
     limit: str | float | Mapping[str, float]
     reset: str | None
     reset_in: Callable[[float, float], float]
+    of_key: bool = False
 
 
 def _countdown_ms(value: float, _now: float) -> float:
@@ -83,7 +87,7 @@ ROWS: tuple[Row, ...] = (
     # developers.binance.com, "Limits": used weight of the running calendar minute.
     Row("x-mbx-used-weight-1m", True, _BINANCE, None, _calendar(60)),
     # bybit-exchange.github.io/docs/v5/rate-limit: left for this endpoint and user.
-    Row("x-bapi-limit-status", False, "x-bapi-limit", "x-bapi-limit-reset-timestamp", _epoch_ms),
+    Row("x-bapi-limit-status", False, "x-bapi-limit", "x-bapi-limit-reset-timestamp", _epoch_ms, of_key=True),
     # kucoin.com/docs-new/rate-limit
     Row("gw-ratelimit-remaining", False, "gw-ratelimit-limit", "gw-ratelimit-reset", _countdown_ms),
     # gate.io/docs/developers/apiv4, "Frequency limit rule"
@@ -131,6 +135,7 @@ def _read(row: Row, headers: Mapping[str, str], now: float, host: str) -> Usage 
     return Usage(
         remaining_fraction=min(max(left / limit, 0.0), 1.0),
         reset_in=_within_reason(row.reset_in(reset, now)),
+        of_key=row.of_key,
     )
 
 
