@@ -108,5 +108,7 @@ async def test_a_journal_that_is_newer_than_the_program_is_refused(journals: Ano
     with pytest.raises(Failure) as refused:
         await journals().halts()
     assert refused.value.code is Code.JOURNAL_UNAVAILABLE
-    assert refused.value.message == "The journal has version 3; this program knows versions up to 2."
+    known = len(STEPS)
+    told = f"The journal has version {known + 1}; this program knows versions up to {known}."
+    assert refused.value.message == told
     assert refused.value.hint == "Nothing was sent; a human upgrades ccxt-mcp-server."

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, bindparam, select
@@ -93,14 +94,22 @@ def unresolved(
     wanted = select(*_COLUMNS, intents.c.owner).where(intents.c.state.in_(IN_FLIGHT)).order_by(intents.c.id)
     wanted = wanted if exchange is None else wanted.where(intents.c.exchange == exchange)
     wanted = wanted if account is None else wanted.where(intents.c.account == account)
-    return [intent_of(row) for row in connection.execute(wanted).mappings() if is_unresolved(row, now)]
+    return [intent_of(row) for row in unresolved_of(connection.execute(wanted).mappings(), now)]
 
 
-def is_unresolved(row: RowMapping, now: int) -> bool:
-    """Whether an intent in flight is left to itself; the row has state, expires_ms and owner."""
-    if row["state"] != "open":
-        return row["state"] == "unknown"
-    return row["expires_ms"] <= now or owner_of(row["owner"]).gone
+def unresolved_of(rows: Iterable[RowMapping], now: int) -> list[RowMapping]:
+    """Return the rows in flight that are left to themselves; each has state, expires_ms and owner."""
+
+    @cache  # many rows have one owner, and asking after it takes a while
+    def gone(owner: str) -> bool:
+        return owner_of(owner).gone
+
+    def is_left(row: RowMapping) -> bool:
+        if row["state"] != "open":
+            return row["state"] == "unknown"
+        return row["expires_ms"] <= now or gone(row["owner"])
+
+    return [row for row in rows if is_left(row)]
 
 
 def settle(
@@ -188,7 +197,7 @@ def claim(connection: Connection, intent_id: int, *, owner: Owner, until: int, n
     """
     row = _locked(connection, intent_id)
     intent = intent_of(row)
-    if not is_unresolved(row, now) or _taken_by_other(row, owner, now):
+    if not unresolved_of([row], now) or _taken_by_other(row, owner, now):
         return None
     values: dict[str, Any] = {"claimed_by": owner_text(owner), "claimed_until_ms": until}
     if intent.state == "open":

@@ -13,7 +13,7 @@ from ccxt_mcp.journal import tickets
 from ccxt_mcp.journal.audit import NewEntry, append
 from ccxt_mcp.journal.document import written
 from ccxt_mcp.journal.halts import refuse_if_halted
-from ccxt_mcp.journal.intents import IN_FLIGHT, intent_of, is_unresolved, owner_text
+from ccxt_mcp.journal.intents import IN_FLIGHT, intent_of, owner_text, unresolved_of
 from ccxt_mcp.journal.locks import account_lock, lock
 from ccxt_mcp.journal.owner import Owner
 from ccxt_mcp.journal.records import LATELY_STEP_MS, Counters, Event, Intent, NewIntent, Reserved
@@ -130,7 +130,7 @@ def _in_flight(connection: Connection, exchange: str, account: str) -> Sequence[
 
 
 def _refuse_if_unresolved(in_flight: Sequence[RowMapping], now: int) -> None:
-    left = [row["client_order_id"] for row in in_flight if is_unresolved(row, now)]
+    left = [row["client_order_id"] for row in unresolved_of(in_flight, now)]
     if not left:
         return
     more = f" and {len(left) - 1} more" if len(left) > 1 else ""
