@@ -12,14 +12,28 @@ from rich.console import Console
 
 import bench
 from bench.measure import Answer
-from bench.questions import a_start, b_first_ticker, c_latency, d_cached, e_burst, f_compare, g_memory, h_bytes
+from bench.questions import (
+    a_start,
+    b_first_ticker,
+    c_latency,
+    d_cached,
+    e_burst,
+    f_compare,
+    g_memory,
+    h_bytes,
+    i_order,
+    j_orders,
+)
 from bench.report import document, show
 
 _WIDTH = 120  # columns, where there is no terminal that has some
 
 QUESTIONS: Mapping[str, Callable[[], Answer]] = {
     module.__name__.rpartition(".")[2][0]: module.ask
-    for module in (a_start, b_first_ticker, c_latency, d_cached, e_burst, f_compare, g_memory, h_bytes)
+    for module in (
+        *(a_start, b_first_ticker, c_latency, d_cached, e_burst),
+        *(f_compare, g_memory, h_bytes, i_order, j_orders),
+    )
 }
 
 

@@ -92,16 +92,24 @@ def resident_mib(process: Child) -> float:
     return int(kib) / 1024
 
 
-def configured(folder: Path, urls: Mapping[str, str]) -> dict[str, str]:
+def configured(folder: Path, urls: Mapping[str, str], *, of_each: str = "", of_all: str = "") -> dict[str, str]:
     """Write a configuration that names simulated exchanges; return the environment of a server that uses it.
 
     Args:
-        folder: where the configuration and the server's files go.
+        folder: where the configuration and the server's files go, the journal among them.
         urls: simulators by the names under which the server knows them.
+        of_each: more lines of TOML for each exchange.
+        of_all: more lines of TOML at the end.
     """
+    folder.mkdir(exist_ok=True)
     config = folder / "config.toml"
-    config.write_text("".join(f'[exchanges.{name}]\nsimulator = "{url}"\n' for name, url in urls.items()))
-    return {"CCXT_MCP_CONFIG": str(config), "CCXT_MCP_CACHE_DIR": str(folder / "cache")}
+    exchanges = (f'[exchanges.{name}]\nsimulator = "{url}"\n{of_each}\n' for name, url in urls.items())
+    config.write_text("".join(exchanges) + of_all)
+    return {
+        "CCXT_MCP_CONFIG": str(config),
+        "CCXT_MCP_CACHE_DIR": str(folder / "cache"),
+        "CCXT_MCP_DATA_DIR": str(folder / "data"),
+    }
 
 
 def _inherited() -> dict[str, str]:
@@ -112,7 +120,7 @@ def _inherited() -> dict[str, str]:
     return {
         name: value
         for name, value in os.environ.items()
-        if name in _WHERE_PYTHON_IS or not name.startswith(("PYTHON", "CCXT_MCP_", "LOG_LEVEL"))
+        if name in _WHERE_PYTHON_IS or not name.startswith(("PYTHON", "CCXT_MCP_", "LOG_LEVEL", "JOURNAL_URL"))
     }
 
 

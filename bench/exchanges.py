@@ -1,13 +1,14 @@
 """Simulated exchanges in a process of their own, so that they take no time from what is measured.
 
 `python -m bench.exchanges MOST LATENCY_MS…` runs one for each latency, tells their URLs as a line of JSON, answers each
-line that it reads with the number of requests that were refused, and ends with its input.
+line that it reads with the requests so far, and ends with its input. An API key may ask as often as it likes.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import Any
@@ -46,8 +47,15 @@ class Exchanges:
 
     def refused(self) -> int:
         """Return how many requests were refused because they came too often."""
+        return self._told()["rejected"]
+
+    def requests(self) -> Counter[str]:
+        """Return how many requests came to all of them, by path."""
+        return Counter(self._told()["requests"])
+
+    def _told(self) -> dict[str, Any]:
         self._child.write(b"\n")
-        return orjson.loads(self._child.read())["rejected"]
+        return orjson.loads(self._child.read())
 
     def __enter__(self) -> Exchanges:
         return self
@@ -60,12 +68,14 @@ async def _serve(most: int, latencies_ms: Sequence[float]) -> None:
     limit = (most, WINDOW) if most else None
     async with AsyncExitStack() as stack:
         simulators = [
-            await stack.enter_async_context(Simulator(latency=latency / 1000, ip_limit=limit))
+            await stack.enter_async_context(Simulator(latency=latency / 1000, ip_limit=limit, key_limit=None))
             for latency in latencies_ms
         ]
         _tell([simulator.url for simulator in simulators])
         while await asyncio.to_thread(sys.stdin.readline):
-            _tell({"rejected": sum(simulator.requests.rejected for simulator in simulators)})
+            counts = [simulator.requests for simulator in simulators]
+            by_path = sum((count.by_path for count in counts), Counter[str]())
+            _tell({"rejected": sum(count.rejected for count in counts), "requests": by_path})
 
 
 def _tell(document: Any) -> None:

@@ -1,9 +1,11 @@
-"""The benchmark: its arithmetic, and its one question that needs no other process."""
+"""The benchmark: its arithmetic, its one question that needs no other process, and its ways to place orders."""
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
+import sqlite3
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,9 +16,18 @@ from rich.console import Console
 sys.path.insert(0, str(Path(__file__).parents[1]))  # bench/ stands beside the tests and is not installed
 
 from bench import __main__ as program
+from bench.child import configured
+from bench.direct import Direct
+from bench.disk import Disk
+from bench.exchanges import Exchanges
+from bench.flood import flood
+from bench.local import Local
 from bench.measure import Answer, Finding, at_least, at_most, compared, difference, in_turn, ratio
+from bench.orders import LIMITLESS, UNPACED, cancel_all, far_orders
 from bench.questions import h_bytes
 from bench.report import document, show
+
+from ccxt_mcp.settings import load_settings
 
 
 def test_subjects_have_their_turns_in_every_round_and_warm_up_does_not_count() -> None:
@@ -60,6 +71,60 @@ async def test_the_sizes_of_answers_are_measured_and_lists_keep_their_target(tmp
     assert list(sizes) == [case.what for case in h_bytes.CASES]
     assert all(min(size) > 0 for size in sizes.values())
     assert all(finding.passed is not False for finding in h_bytes.findings(sizes))
+
+
+async def test_so_many_calls_as_wanted_are_in_flight_and_each_is_made_once() -> None:
+    made = most = now = 0
+
+    async def call() -> None:
+        nonlocal made, most, now
+        now += 1
+        most = max(most, now)
+        await asyncio.sleep(0)
+        now -= 1
+        made += 1
+
+    assert await flood([call] * 10, 3) > 0
+    assert (made, most) == (10, 3)
+
+
+def test_a_configured_server_keeps_everything_in_the_folder_and_stops_no_benchmark(tmp_path: Path) -> None:
+    environment = configured(tmp_path / "own", {"shop": "http://127.0.0.1:1"}, of_each=UNPACED, of_all=LIMITLESS)
+    settings = load_settings(environment)
+    assert {settings.cache_dir.parent, settings.data_dir.parent} == {tmp_path / "own"}
+    assert settings.limits.open_orders == settings.limits.orders_per_minute == 1_000_000
+    assert (settings.exchanges["shop"].rate_limit or 1) < 0.1
+
+
+def test_commits_of_the_bare_disk_are_counted_one_by_one(tmp_path: Path) -> None:
+    with Disk(tmp_path / "disk.sqlite3") as disk:
+        assert disk.time(3) > 0
+    connection = sqlite3.connect(tmp_path / "disk.sqlite3")
+    assert connection.execute("SELECT count(*) FROM facts").fetchone() == (3,)
+    connection.close()
+
+
+def test_raw_ccxt_and_a_desk_with_its_journal_on_disk_or_in_memory_place_the_same_orders(tmp_path: Path) -> None:
+    with Exchanges(0) as exchanges:
+        url = exchanges.urls[0]
+        disk, memory = (
+            configured(tmp_path / name, {"shop": url}, of_each=UNPACED, of_all=LIMITLESS) for name in ("disk", "memory")
+        )
+        with Direct(url, limiter=False) as direct, Local(disk) as desk, Local(memory, in_memory=True) as forgetful:
+            orders = far_orders(direct)
+            direct.flood("create_order", [order.raw for order in orders], in_flight=5)
+            for local in (desk, forgetful):
+                local.time("shop", orders[0])
+                local.flood("shop", orders, in_flight=5)
+            cancel_all(direct)
+            left = direct.call("fetch_open_orders", None, None, None, {"type": "spot"})
+        assert exchanges.requests()["/v5/order/create"] == 3 * len(orders) + 2
+        assert (exchanges.refused(), left) == (0, [])
+    assert [path.name for path in tmp_path.glob("*/data/*")] == ["journal.sqlite3"]
+
+
+def test_every_question_has_its_letter() -> None:
+    assert "".join(program.QUESTIONS) == "abcdefghij"
 
 
 def answer(figure: float) -> Answer:
