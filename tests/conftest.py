@@ -26,7 +26,7 @@ def era(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     """Settings that touch nothing of the person who runs the tests."""
-    return Settings(cache_dir=tmp_path / "cache")
+    return Settings(cache_dir=tmp_path / "cache", data_dir=tmp_path / "data")
 
 
 @asynccontextmanager

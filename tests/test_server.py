@@ -25,7 +25,7 @@ from ccxt_mcp.server import build_server
 from ccxt_mcp.settings import Settings
 
 def loaded():
-    return sorted(name for name in sys.modules if name.split(".")[0] == "ccxt")
+    return sorted(name for name in sys.modules if name.split(".")[0] in {"ccxt", "sqlalchemy"})
 
 async def main():
     async with Client(build_server(Settings(cache_dir=Path(sys.argv[1])))) as client:
@@ -62,7 +62,9 @@ async def test_toolsets_choose_what_a_client_sees(tmp_path: Path) -> None:
 
 
 def test_a_toolset_that_does_not_exist_is_refused_with_those_that_do(tmp_path: Path) -> None:
-    with pytest.raises(Failure, match="'trading' does not exist; choose from all, analytics, default, exchange"):
+    with pytest.raises(
+        Failure, match="'trading' does not exist; choose from account, all, analytics, default, exchange"
+    ):
         build_server(Settings(cache_dir=tmp_path, toolsets=("trading",)))
 
 
@@ -82,11 +84,27 @@ GOOD: dict[str, dict[str, Any]] = {
     "market_funding": {**SIMULATOR, "symbol": "BTC/USDT:USDT"},
     "analytics_compare_prices": {"symbol": "BTC/USDT", "exchanges": ["simulator"]},
     "system_health": {},
-}
+    "system_audit": {"limit": 5},
+    "trade_create_order": {**SIMULATOR, "symbol": "BTC/USDT", "side": "buy", "type": "limit", "amount": 0.01,
+                           "price": 90_000, "client_order_id": "good"},
+    "trade_modify_order": {**SIMULATOR, "client_order_id": "good", "price": 90_100},
+    "trade_fetch_order": {**SIMULATOR, "client_order_id": "good"},
+    "trade_fetch_orders": {**SIMULATOR, "status": "all"},
+    "trade_cancel_order": {**SIMULATOR, "client_order_id": "good"},
+    "trade_cancel_all": SIMULATOR,
+    "trade_set_leverage": {**SIMULATOR, "symbol": "BTC/USDT:USDT", "leverage": 5},
+    "account_balance": SIMULATOR,
+    "account_positions": SIMULATOR,
+    "account_trades": SIMULATOR,
+    "account_fees": {**SIMULATOR, "symbol": "BTC/USDT"},
+    "account_limits": {**SIMULATOR, "symbol": "BTC/USDT"},
+    "account_orders_unknown": {},
+}  # fmt: skip
 
 
 async def test_every_tool_answers_with_a_good_example(settings: Settings, era: str) -> None:
-    async with in_own_task(Client(build_server(settings), mode=era)) as client:
+    everything = settings.model_copy(update={"toolsets": ("all",)})
+    async with in_own_task(Client(build_server(everything), mode=era)) as client:
         assert {tool.name for tool in (await client.list_tools()).tools} == set(GOOD)
         for name, arguments in GOOD.items():
             answer = envelope(await client.call_tool(name, arguments))

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import re
+import sys
 from inspect import getsource
 from math import inf
 from pathlib import Path
+from typing import Any
 
 import ccxt.async_support as ccxt_async
 import pytest
 
-from ccxt_mcp.errors import Code
+from ccxt_mcp.errors import Code, Failure
 from ccxt_mcp.exchanges import quirks
+from ccxt_mcp.exchanges.kinds import PAGES, SPLITS
 from ccxt_mcp.exchanges.lazy import exchange_ids
 from ccxt_mcp.exchanges.replies import CHECKS
 from ccxt_mcp.exchanges.venue import Guarded
-from ccxt_mcp.methods import METHODS, Tier, candle_ttl
+from ccxt_mcp.methods import ALLOWED, METHODS, Tier, candle_ttl, permit
 from ccxt_mcp.settings import Settings
 
 ROOT = Path(__file__).parent.parent
@@ -41,6 +44,8 @@ def test_each_method_exists_in_ccxt_takes_what_its_row_says_and_has_its_reply_ch
     assert row.stale_for >= 0
     assert row.private is (row.tier is not Tier.PUBLIC)
     assert row.retryable is (row.tier in {Tier.PUBLIC, Tier.ACCOUNT})
+    assert row.writes is not row.retryable
+    assert row.stale_for == 0 or not row.private  # what an account has is never served from before
     bybit = ccxt_async.bybit()
     assert name == "loadMarkets" or name in bybit.has
     snake = re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
@@ -48,6 +53,30 @@ def test_each_method_exists_in_ccxt_takes_what_its_row_says_and_has_its_reply_ch
     parameters = method.__code__.co_varnames[1 : method.__code__.co_argcount]
     assert parameters[: len(row.takes)] == row.takes
     assert name == "loadMarkets" or name in CHECKS
+
+
+@pytest.mark.parametrize(
+    ("tier", "mode", "wanted"),
+    [
+        (Tier.PUBLIC, "live", "public"),
+        (Tier.ACCOUNT, "live", "account"),
+        (Tier.ACCOUNT, "paper", "account"),
+        (Tier.TRADE, "live", "trade"),
+        (Tier.TRADE, "paper", "paper"),
+        (Tier.TRADE, "testnet", "paper"),
+        (Tier.TRADE, "simulated", "paper"),
+        (Tier.FUNDS, "paper", "funds"),
+    ],
+)
+def test_a_method_needs_what_its_tier_and_the_money_ask_for(tier: Tier, mode: str, wanted: str) -> None:
+    for allow in ALLOWED:
+        if ALLOWED.index(allow) >= ALLOWED.index(wanted):
+            permit(tier, mode=mode, allow=allow)
+            continue
+        with pytest.raises(Failure) as caught:
+            permit(tier, mode=mode, allow=allow)
+        assert caught.value.code is Code.TIER_NOT_ALLOWED
+        assert f"--allow {wanted}" in caught.value.message
 
 
 def test_every_reply_check_belongs_to_a_method() -> None:
@@ -114,6 +143,64 @@ def test_exchanges_that_refuse_our_book_depth_are_known() -> None:
         assert all(str(wanted) in refusal for refusal in refusals), (name, refusals)
 
 
+_SPLITTERS = re.compile("handle_market_type_and_params|get_bybit_type|handle_sub_type_and_params|handle_product_type")
+
+
+def splits(cls: type[Any], method: str, depth: int = 3, seen: frozenset[str] = frozenset()) -> bool:
+    """Whether a method of ccxt, or one that it calls, chooses a kind of market."""
+    found = getattr(cls, method, None)
+    if found is None or method in seen or ".base" in found.__module__:
+        return False
+    source = getsource(found)
+    called = re.findall(r"self\.((?:fetch|cancel)_\w+)\(", source) if depth else []
+    return bool(_SPLITTERS.search(source)) or any(splits(cls, one, depth - 1, seen | {method}) for one in called)
+
+
+@pytest.mark.parametrize("method", SPLITS)
+def test_every_exchange_that_keeps_kinds_of_markets_apart_is_known(method: str) -> None:
+    snake = re.sub(r"([a-z])([A-Z])", r"\1_\2", method).lower()
+    found: set[str] = set()
+    for name in exchange_ids():
+        cls = getattr(ccxt_async, name)
+        has = cls().has
+        if (has.get("swap") or has.get("future")) and has.get(method) and splits(cls, snake):
+            found.add(name)
+            assert quirks.lineage(cls) & SPLITS[method], name
+    assert found >= SPLITS[method]
+
+
+def test_exchanges_on_which_market_buys_go_by_cost_are_known() -> None:
+    word = "createMarketBuyOrderRequiresPrice"
+    for name in exchange_ids():
+        cls = getattr(ccxt_async, name)
+        modules = [base.__module__ for base in cls.__mro__ if base.__module__.startswith("ccxt.async_support.")]
+        files = [Path(sys.modules[module].__file__ or "") for module in modules if ".base." not in module]
+        source = "".join(file.read_text() for file in files)
+        stated = cls().options.get(word)
+        by_default = f"'{word}', True)" in source if stated is None else stated
+        assert bool(by_default) is bool(quirks.lineage(cls) & quirks.BUYS_BY_COST), name
+
+
+def test_exchanges_that_look_an_order_up_only_when_warned_are_known() -> None:
+    for name in exchange_ids():
+        cls = getattr(ccxt_async, name)
+        warned = "acknowledged" in getsource(cls.fetch_order)
+        assert warned is bool(quirks.lineage(cls) & quirks.FETCH_ORDER_PARAMS.keys()), name
+
+
+@pytest.mark.parametrize("name", sorted(quirks.STOPS_OF_POSITIONS))
+def test_a_trailing_stop_of_a_position_is_still_no_order(name: str) -> None:
+    assert "TradingStop" in getsource(getattr(ccxt_async, name).create_order)
+
+
+@pytest.mark.parametrize(("method", "name"), [(method, name) for method in PAGES for name in sorted(PAGES[method])])
+def test_ccxt_still_turns_the_pages_that_we_let_it_turn(method: str, name: str) -> None:
+    snake = re.sub(r"([a-z])([A-Z])", r"\1_\2", method).lower()
+    source = getsource(getattr(getattr(ccxt_async, name), snake))
+    assert "'paginate'" in source
+    assert "nextPageCursor" in source
+
+
 @pytest.mark.parametrize("name", quirks.CLAIMS_IN_VAIN)
 def test_a_vain_claim_is_still_made_by_ccxt(name: str) -> None:
     exchange = getattr(ccxt_async, name)()
@@ -135,6 +222,6 @@ def test_no_exchange_overrides_the_hooks_that_guard_it(name: str) -> None:
 
 def test_the_configuration_page_lists_every_setting() -> None:
     page = (ROOT / "docs/configuration.md").read_text()
-    for name in set(Settings.model_fields) - {"exchanges", "accounts"}:
+    for name in set(Settings.model_fields) - {"exchanges", "accounts", "limits", "paper_balances"}:
         assert f"| `{name}` |" in page, name
         assert f"`CCXT_MCP_{name.upper()}`" in page, name

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-_VALUED = {"--toolsets": "toolsets", "--log-level": "log_level", "--config": "config"}
+_VALUED = {"--toolsets": "toolsets", "--allow": "allow", "--log-level": "log_level", "--config": "config"}
 _NOT_OF_SERVE = {"--help", "-h", "--version"}
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -15,7 +15,7 @@ from ccxt_mcp.errors import Failure
 from ccxt_mcp.guards.redaction import Redactor
 from ccxt_mcp.logs import configure_logs
 from ccxt_mcp.server import build_server
-from ccxt_mcp.settings import Settings, load_settings
+from ccxt_mcp.settings import Settings, chosen_environment, load_settings
 from ccxt_mcp.stdio import serve_stdio
 
 _WELCOME = """\
@@ -34,8 +34,7 @@ def serve(config: str | None = None, **overrides: str | bool | None) -> int:
     """
     try:
         settings = load_settings(chosen_environment(config), **overrides)
-        start_logs(settings)
-        server = build_server(settings)
+        server = build_server(settings, redactor=start_logs(settings))
     except Failure as failure:
         return refuse(failure)
     asyncio.run(_session(server))
@@ -48,14 +47,16 @@ async def _session(server: MCPServer[Any]) -> None:
     await serve_stdio(server)
 
 
-def chosen_environment(config: str | None) -> Mapping[str, str]:
-    """Return the process's environment, with the path of a configuration file that was named on the command line."""
-    return os.environ if config is None else {**os.environ, "CCXT_MCP_CONFIG": config}
+def start_logs(settings: Settings) -> Redactor:
+    """Log to stderr as the settings ask, without the passwords that they hold.
 
-
-def start_logs(settings: Settings) -> None:
-    """Log to stderr as the settings ask, without the passwords that they hold."""
-    configure_logs(settings.log_level, redactor=Redactor(_passwords(settings)))
+    Returns:
+        What takes secrets out of the log; let it follow those that the server comes to know.
+    """
+    redactor = Redactor()
+    redactor.follow(lambda: _passwords(settings))
+    configure_logs(settings.log_level, redactor=redactor)
+    return redactor
 
 
 def refuse(failure: Failure) -> int:
@@ -65,7 +66,8 @@ def refuse(failure: Failure) -> int:
 
 
 def _passwords(settings: Settings) -> Iterator[str]:
-    for proxies in (settings, *settings.exchanges.values()):
-        for url in proxies.chosen.values():
+    urls = [url for proxies in (settings, *settings.exchanges.values()) for url in proxies.chosen.values()]
+    for url in (*urls, settings.journal_url or ""):
+        with suppress(ValueError):  # a journal's URL may have no form that is known here
             if password := urlsplit(url).password:
                 yield from {password, unquote(password)}

@@ -15,7 +15,7 @@ from ccxt.base import errors
 
 from ccxt_mcp.errors import Code, Failure
 from ccxt_mcp.exchanges.lazy import exchange_class
-from ccxt_mcp.exchanges.translate import Reply, Shape, translate
+from ccxt_mcp.exchanges.translate import Reply, Shape, fate_of, translate
 
 EXPECTED = {
     "BaseError": Code.EXCHANGE_ERROR,
@@ -466,3 +466,81 @@ def test_no_message_ever_shows_the_request_or_the_body() -> None:
             message = translate(error, exchange="kraken", reply=of(status, "json")).message
             assert not any(part in message for part in ("k-123456", "c0ffee", "kraken.com", "secret-row", "{"))
             assert len(message) < 300
+
+
+# -- what became of a write --------------------------------------------------------------------------------------------
+
+SURE = {
+    "AuthenticationError", "PermissionDenied", "AccountNotEnabled", "AccountSuspended", "ArgumentsRequired",
+    "BadRequest", "BadSymbol", "OperationRejected", "NoChange", "MarginModeAlreadySet", "MarketClosed",
+    "ManualInteractionNeeded", "RestrictedLocation", "InsufficientFunds", "InvalidAddress", "AddressPending",
+    "InvalidOrder", "OrderNotFound", "OrderNotCached", "OrderImmediatelyFillable", "OrderNotFillable",
+    "ContractUnavailable", "NotSupported", "InvalidProxySettings", "DDoSProtection", "RateLimitExceeded",
+    "InvalidNonce", "CancelPending", "OnMaintenance",
+}  # fmt: skip
+"""Classes by which an exchange says of a request itself that it was not done; every other one leaves a doubt."""
+
+
+def fate(error: Exception, *, sent: int = 1, acknowledged: int = 0, reply: Reply | None = None) -> str:
+    failure = translate(error, exchange="kraken", reply=reply)
+    return fate_of(error, failure, sent=sent, acknowledged=acknowledged)
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_a_write_is_rejected_only_where_its_exchange_said_so(name: str) -> None:
+    error = getattr(errors, name)(f'kraken {{"code":1,"msg":"{name}"}}')
+    wanted = "rejected" if name in SURE else "unknown"
+    assert fate(error, reply=of(200, "json")) == wanted
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_what_never_left_is_unsent_whatever_was_raised(name: str) -> None:
+    assert fate(getattr(errors, name)("kraken"), sent=0) == "unsent"
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_after_an_acknowledgement_nothing_speaks_against_the_write(name: str) -> None:
+    assert fate(getattr(errors, name)("kraken"), sent=2, acknowledged=1) == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("status", "wanted"),
+    [
+        (400, "rejected"), (401, "rejected"), (403, "rejected"), (404, "rejected"), (408, "unknown"),
+        (418, "rejected"), (429, "rejected"), (451, "rejected"), (500, "unknown"), (502, "unknown"),
+        (503, "unknown"), (504, "unknown"), (520, "unknown"), (524, "unknown"), (530, "unknown"), (200, "unknown"),
+    ],
+)  # fmt: skip
+def test_a_status_alone_tells_the_fate(status: int, wanted: str) -> None:
+    assert fate(errors.BadResponse("kraken answered"), reply=of(status, "text")) == wanted
+
+
+@pytest.mark.parametrize(
+    ("error", "wanted"),
+    [
+        (TimeoutError(), "unknown"),
+        (aiohttp.ServerDisconnectedError(), "unknown"),
+        (aiohttp.ClientPayloadError("cut"), "unknown"),
+        (aiohttp.ClientConnectionResetError("closing"), "unknown"),
+        (ConnectionResetError(), "unknown"),
+        (KeyError("a parser crashed"), "unknown"),
+        (python_socks.ProxyTimeoutError("late"), "unknown"),
+        (python_socks.ProxyConnectionError(111, "refused"), "rejected"),
+        (errors.DuplicateOrderId("kraken"), "unknown"),
+        (Failure(Code.BAD_REPLY, "The order came without an id."), "unknown"),
+        (Failure(Code.RATE_LIMITED, "our own budget is used up"), "rejected"),
+    ],
+    ids=repr,
+)
+def test_a_broken_wire_a_crash_and_a_doubt_leave_the_fate_unknown(error: Exception, wanted: str) -> None:
+    assert fate(error, reply=Reply()) == wanted
+
+
+async def test_a_refused_connection_means_that_nothing_left() -> None:
+    exchange: Any = exchange_class("kraken")({"timeout": 2000})
+    try:
+        with pytest.raises(errors.NetworkError) as caught:
+            await exchange.fetch(f"http://{await unused()}/0/private/AddOrder", "POST")
+    finally:
+        await exchange.close()
+    assert fate(caught.value) == "unsent"

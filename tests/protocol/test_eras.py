@@ -34,11 +34,13 @@ if TYPE_CHECKING:
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 UPDATE = "UPDATE_SNAPSHOTS" in os.environ
 STANDARD_WORDS = {
+    "side", "type", "amount", "unit", "price", "time_in_force", "post_only", "reduce_only", "trigger_price",
+    "take_profit", "stop_loss", "trailing", "leverage", "client_order_id", "order_id", "status", "dry_run",
     "exchange", "exchanges", "symbol", "symbols", "timeframe", "limit", "since", "until", "query", "account", "cursor",
     "fields",
 }  # fmt: skip
 OTHER_WORDS = {
-    "active", "base", "capability", "closed", "country", "quote", "sort", "testnet", "type", "within",
+    "active", "base", "capability", "closed", "country", "quote", "sort", "testnet", "within", "margin_mode",
 }  # fmt: skip
 STRANGE = "kra\u202e\u200b\u2066\x1b[31mken"
 SECRET = "sk-live-51HG7aVbQ"

@@ -50,6 +50,9 @@ BUYS_BY_COST = frozenset(
 STOPS_OF_POSITIONS = frozenset({"bybit", "bybiteu", "bybitid"})
 """Exchanges on which ccxt's trailing stop is a setting of the whole position: no order, no amount and no id."""
 
+CANCELS_AS: Mapping[str, Mapping[str, Any]] = {"bybit": {"orderFilter": "tpslOrder"}}
+"""What cancelOrder must be told of orders that are neither plain nor triggers: here, of what protects a spot order."""
+
 FETCH_ORDER_PARAMS: Mapping[str, Mapping[str, Any]] = {"bybit": {"acknowledged": True}}
 """What fetchOrder must be told before it looks at all: that only the latest orders can be found."""
 

@@ -1,6 +1,7 @@
 """The tools: plain async functions that turn arguments into calls and answers into small shapes.
 
-A tool takes the gateway first, then what the model may choose, and returns an envelope or raises `Failure`.
+A tool takes the gateway first, or `Trading` where it touches an account; then what the model may choose. It returns an
+envelope or raises `Failure`.
 """
 
 from collections.abc import Awaitable, Callable
@@ -11,6 +12,7 @@ from typing import Any
 from mcp.types import ToolAnnotations
 
 from ccxt_mcp.envelope import Envelope
+from ccxt_mcp.methods import ALLOWED, Tier, needed
 
 ToolFunction = Callable[..., Awaitable[Envelope]]
 
@@ -22,6 +24,7 @@ class ToolSpec:
     function: ToolFunction
     toolset: str
     title: str
+    tier: Tier
     annotations: ToolAnnotations
     default: bool
 
@@ -36,17 +39,19 @@ TOOLS: dict[str, ToolSpec] = {}
 
 
 def tool(
-    title: str, *, read_only: bool = True, idempotent: bool = True, open_world: bool = True, default: bool = True
+    title: str, *, tier: Tier = Tier.PUBLIC, idempotent: bool = True, open_world: bool = True, default: bool = True
 ) -> Callable[[ToolFunction], ToolFunction]:
     """Put a function into the catalogue; its toolset is the first word of its name.
 
     Args:
         title: the name that a person sees.
-        read_only: whether it changes nothing anywhere.
+        tier: what it touches; clients see it only where the operator allows that, and whether it changes anything
+            follows from it.
         idempotent: whether calling it twice does no more than calling it once.
         open_world: whether it talks to an exchange.
         default: whether it belongs to the `default` toolset.
     """
+    read_only = tier in {Tier.PUBLIC, Tier.ACCOUNT}
 
     def register(function: ToolFunction) -> ToolFunction:
         annotations = ToolAnnotations(
@@ -55,7 +60,7 @@ def tool(
             idempotent_hint=idempotent,
             open_world_hint=open_world,
         )
-        spec = ToolSpec(function, function.__name__.partition("_")[0], title, annotations, default)
+        spec = ToolSpec(function, function.__name__.partition("_")[0], title, tier, annotations, default)
         TOOLS[spec.name] = spec
         return function
 
@@ -64,13 +69,18 @@ def tool(
 
 def tool_catalogue() -> dict[str, ToolSpec]:
     """Return every tool by name, defining them on first use."""
-    for group in ("exchange", "market", "analytics", "system"):
+    for group in ("exchange", "market", "analytics", "trade", "account", "system"):
         import_module(f"{__name__}.{group}")  # its functions register themselves
     return TOOLS
 
 
-def chosen_tools(toolsets: tuple[str, ...], *, read_only: bool) -> list[ToolSpec]:
+def chosen_tools(toolsets: tuple[str, ...], *, read_only: bool, allow: str) -> list[ToolSpec]:
     """Return the tools of the named toolsets (`default` and `all` included), in a stable order.
+
+    Args:
+        toolsets: names of toolsets.
+        read_only: leave out what changes anything.
+        allow: the most that the operator allows, one of `methods.ALLOWED`; what needs more is left out.
 
     Raises:
         ValueError: when a toolset does not exist.
@@ -85,6 +95,7 @@ def chosen_tools(toolsets: tuple[str, ...], *, read_only: bool) -> list[ToolSpec
         for spec in catalogue.values()
         if ("all" in wanted or spec.toolset in wanted or ("default" in wanted and spec.default))
         and (not read_only or spec.annotations.read_only_hint)
+        and ALLOWED.index(needed(spec.tier, "paper")) <= ALLOWED.index(allow)
     ]
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from difflib import get_close_matches
 from functools import partial, update_wrapper
+from inspect import signature
 from typing import Any, Self
 
 import structlog
@@ -16,37 +17,35 @@ from mcp.types import CallToolRequestParams
 from opentelemetry.trace import ProxyTracerProvider, get_tracer_provider
 from pydantic import PrivateAttr, ValidationError
 
+from ccxt_mcp.desk.trading import Trading
 from ccxt_mcp.envelope import Envelope, internal_failure
 from ccxt_mcp.errors import Code, Failure
 from ccxt_mcp.gateway import Gateway
 from ccxt_mcp.text import clean_text
 from ccxt_mcp.tools import ToolSpec
 from ccxt_mcp.tools.answer import answer
+from ccxt_mcp.tools.human import InputNeeded
 
 log = structlog.get_logger(__name__)
 
-OUTPUT_SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "properties": {
-        "success": {"type": "boolean"},
-        "data": {"type": "object"},
-        "error": {"type": "object"},
-        "metadata": {"type": "object"},
-    },
-    "required": ["success", "metadata"],
-}
-"""The envelope; what `data` holds is told by the tool's description and by each table's own columns."""
+OUTPUT_SCHEMA: dict[str, Any] = {"type": "object"}
+"""The envelope, which docs/envelope.md describes: said 25 times over, more would fill a model's context."""
+
+_UNSAID = frozenset({"title", "minLength", "maxLength", "maxItems"})  # of a schema: bounds that no model comes near
 
 
 class GatewayTool(Tool):
     """A tool of the catalogue, bound to a gateway."""
 
     _gateway: Gateway = PrivateAttr()
+    _private: bool = PrivateAttr(default=False)
 
     @classmethod
-    def bind(cls, spec: ToolSpec, gateway: Gateway) -> Self:
-        """Return the SDK's tool for a catalogue entry."""
-        function = partial(spec.function, gateway)
+    def bind(cls, spec: ToolSpec, trading: Trading) -> Self:
+        """Return the SDK's tool for a catalogue entry; the function gets what its first parameter names."""
+        gateway = trading.gateway
+        first = next(iter(signature(spec.function).parameters))
+        function = partial(spec.function, {"gateway": gateway, "trading": trading}[first])
         update_wrapper(function, spec.function)
         vars(function).pop("__wrapped__")  # or its signature would have the gateway back
         bound = cls.from_function(
@@ -62,6 +61,7 @@ class GatewayTool(Tool):
         tool.parameters = compact_schema(tool.parameters)
         tool.fn_metadata.output_schema = OUTPUT_SCHEMA
         tool._gateway = gateway
+        tool._private = first == "trading"
         return tool
 
     async def run(
@@ -78,11 +78,15 @@ class GatewayTool(Tool):
             with self._gateway.one_deadline():
                 envelope = await self._call(arguments, context)
         except Failure as failure:
-            envelope = self._gateway.failed(failure, _exchange(arguments))
+            envelope = self._gateway.failed(
+                failure, _named(arguments, "exchange"), _named(arguments, "account"), private=self._private
+            )
         except MCPError:
             raise
+        except InputNeeded as asking:
+            return asking.result
         except Exception:
-            envelope = self._gateway.failed(internal_failure(), _exchange(arguments))
+            envelope = self._gateway.failed(internal_failure(), _named(arguments, "exchange"))
             log.exception("tool crashed", tool=self.name, request_id=envelope.metadata.request_id)
         return answer(envelope, cap=self._gateway.settings.answer_cap)
 
@@ -124,7 +128,7 @@ def shorten_calls(server: MCPServer[Gateway], tools: Sequence[GatewayTool]) -> N
 
 
 def compact_schema(schema: dict[str, Any]) -> dict[str, Any]:
-    """Return a JSON schema without titles, and with "may be left out" said once instead of by a null type."""
+    """Return a JSON schema without titles and bounds of length, and with "may be left out" said once."""
     return _compact(schema)
 
 
@@ -145,12 +149,12 @@ def _compact(node: Any, *, names: bool = False) -> Any:
     return {
         name: _compact(item, names=name == "properties")
         for name, item in node.items()
-        if name != "title" and not (name == "default" and item is None)
+        if name not in _UNSAID and not (name == "default" and item is None)
     }
 
 
-def _exchange(arguments: dict[str, Any]) -> str | None:
-    named = arguments.get("exchange")
+def _named(arguments: dict[str, Any], name: str) -> str | None:
+    named = arguments.get(name)
     return named if isinstance(named, str) else None
 
 

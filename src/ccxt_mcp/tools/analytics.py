@@ -8,9 +8,10 @@ from mcp.server.mcpserver import Context
 from pydantic import Field
 
 from ccxt_mcp.analytics.prices import Quote, compare_prices
+from ccxt_mcp.call import Call
 from ccxt_mcp.envelope import Envelope, Table, combined, error_dict
 from ccxt_mcp.errors import Code, Failure
-from ccxt_mcp.gateway import Call, Gateway
+from ccxt_mcp.gateway import Gateway
 from ccxt_mcp.text import clean_text
 from ccxt_mcp.tools import tool
 from ccxt_mcp.tools.parameters import Symbol

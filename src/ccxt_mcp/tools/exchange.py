@@ -5,11 +5,12 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from ccxt_mcp.analytics.tickers import select_fields
+from ccxt_mcp.call import Call
 from ccxt_mcp.envelope import Envelope, Table, error_dict
 from ccxt_mcp.errors import Code, Failure
 from ccxt_mcp.exchanges.catalogue import MARKET_TYPES
 from ccxt_mcp.exchanges.venue import Venue
-from ccxt_mcp.gateway import Call, Gateway
+from ccxt_mcp.gateway import Gateway
 from ccxt_mcp.health import exchange_health
 from ccxt_mcp.text import clean_text
 from ccxt_mcp.times import iso
@@ -67,14 +68,19 @@ async def exchange_list(
 
 @tool("Connect to an exchange")
 async def exchange_init(gateway: Gateway, exchange: ExchangeId, account: Account = None) -> Envelope:
-    """Open an exchange and load its markets (other tools do it too); tells mode, markets, timeframes and pace."""
+    """Open an exchange (other tools do it too); tells mode, markets, accounts and pace."""
     answer = await gateway.call(Call("loadMarkets", exchange, account=account))
-    return answer.map(_connection)
+    if not answer.success:
+        return answer
+    accounts = [[one.name, one.mode] for one in gateway.pool.accounts.of(exchange)]
+    key = None if account is None else await _key(gateway, exchange, account)
+    told = as_data({"accounts": Table(("account", "mode"), accounts), "key": key})
+    return answer.map(lambda venue: _connection(venue) | told)
 
 
 @tool("Exchange status")
 async def exchange_status(gateway: Gateway, exchange: ExchangeId, account: Account = None) -> Envelope:
-    """How an exchange is doing: its own status where it tells, latency, errors, circuit breaker, budget."""
+    """How an exchange is doing: its own status, latency, errors, breaker, budget."""
     venue = await gateway.describe(exchange, account)
     probe = next((method for method in ("fetchStatus", "fetchTime") if venue.support(method) != "none"), "loadMarkets")
     answer = await gateway.call(Call(probe, exchange, account=account))
@@ -86,7 +92,7 @@ async def exchange_status(gateway: Gateway, exchange: ExchangeId, account: Accou
         told = {"status": own.get("status"), "updated": iso(own.get("updated")), "until": iso(own.get("eta"))}
     elif probe == "fetchTime":
         told = {"serverTime": iso(answer.data)}
-    budget = gateway.rate_limit(venue.key)
+    budget = gateway.rates.rate_limit(venue.key)
     left = {"budgetLeft": budget.remaining if budget else None}
     data = {"answers": answer.success} | told | exchange_health(gateway, exchange) | left
     return Envelope(answer.metadata, data=as_data(data))
@@ -133,7 +139,7 @@ async def exchange_markets(
 
 @tool("Capabilities of an exchange", open_world=False)
 async def exchange_capabilities(gateway: Gateway, exchange: ExchangeId, account: Account = None) -> Envelope:
-    """What works on an exchange: methods (native, emulated, none), credentials needed, limits on candles and books."""
+    """What works on an exchange: methods, credentials, limits on candles and books."""
     venue = await gateway.describe(exchange, account)
     methods = {method: venue.support(method) for method in _CAPABILITIES}
     by_support = {
@@ -155,6 +161,15 @@ def _simulators(gateway: Gateway) -> list[dict[str, Any]]:
     """Return the simulators as the catalogue would list them."""
     facts = {"name": "Simulator", "types": ["spot", "swap"], "testnet": False, "countries": [], "has": _SIMULATED}
     return [{"exchange": name} | facts for name in gateway.pool.simulators()]
+
+
+async def _key(gateway: Gateway, exchange: str, account: str) -> dict[str, Any] | None:
+    """Return what an account's key may do, with a warning where it can withdraw; None where nothing is told."""
+    try:
+        permissions = await gateway.key_permissions(exchange, account)
+    except Failure as failure:
+        return {"error": error_dict(failure)}
+    return None if permissions is None else as_data({**permissions.to_dict(), "WARNING": permissions.warning})
 
 
 def _connection(venue: Venue) -> dict[str, Any]:

@@ -10,11 +10,12 @@ from pydantic import Field
 from ccxt_mcp.analytics.book import summarise_book
 from ccxt_mcp.analytics.candles import CANDLE_COLUMNS, closed_candles, summarise_candles
 from ccxt_mcp.analytics.tickers import TICKER_FIELDS, select_fields, sorted_tickers, ticker_row
+from ccxt_mcp.call import Call
 from ccxt_mcp.envelope import Envelope, Table, combined, error_dict
 from ccxt_mcp.errors import Code, Failure
 from ccxt_mcp.exchanges.quirks import BOOK_LEVELS, BOOK_LEVELS_ODD
 from ccxt_mcp.exchanges.venue import Venue
-from ccxt_mcp.gateway import Call, Gateway
+from ccxt_mcp.gateway import Gateway
 from ccxt_mcp.text import clean_text
 from ccxt_mcp.times import iso, parse_moment, timeframe_ms
 from ccxt_mcp.tools import as_data, tool
@@ -62,7 +63,7 @@ async def market_tickers(
     fields: Fields = None,
     account: Account = None,
 ) -> Envelope:
-    """Prices of many symbols of one exchange, sorted and paged; all of its symbols unless some are named."""
+    """Prices of many or all symbols of one exchange, sorted and paged."""
     columns = select_fields(fields, allowed=TICKER_FIELDS, default=_TICKER_COLUMNS)
 
     def page(tickers: list[dict[str, Any]]) -> Table:
@@ -201,7 +202,7 @@ async def market_funding(
     limit: Annotated[int, Field(description="Past rates at most.", ge=1, le=200)] = 10,
     account: Account = None,
 ) -> Envelope:
-    """Funding of a perpetual: rate now and past, next time, open interest, mark and index price."""
+    """Funding of a perpetual: rates, next time, open interest, mark and index."""
     venue = await gateway.open(exchange, account)
     resolved = _perpetual(venue, symbol)
     past: dict[str, Any] = {"limit": limit}
