@@ -181,8 +181,8 @@ def test_tools_are_listed_with_their_arguments(environment: dict[str, str]):
 
 def test_tools_as_json_are_what_the_protocol_lists(environment: dict[str, str]):
     done = run("tools", "--toolsets", "system", "--json", environment=environment)
-    (tool,) = json.loads(done.stdout)["tools"]
-    assert tool["name"] == "system_health"
+    tool, audit = json.loads(done.stdout)["tools"]
+    assert (tool["name"], audit["name"]) == ("system_health", "system_audit")
     assert tool["annotations"]["readOnlyHint"] is True
     assert done.stdout.count("\n") == 1
 

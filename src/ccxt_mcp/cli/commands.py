@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from ccxt_mcp import __version__
+from ccxt_mcp.cli.operations import add_operations
 from ccxt_mcp.errors import Failure
 
 _EXIT_WITHIN = 1.0  # seconds from the end of a command to the end of its process, whatever a thread still waits for
@@ -29,7 +30,13 @@ app = typer.Typer(
 Json = Annotated[bool, typer.Option("--json", help="Print one line of JSON, for a program.")]
 Toolsets = Annotated[
     str | None,
-    typer.Option(help="Groups of tools, separated by commas: default, all, exchange, market, analytics, system."),
+    typer.Option(
+        help="Groups of tools, separated by commas: default, all, exchange, market, analytics, trade, account, system."
+    ),
+]
+Allow = Annotated[
+    str | None,
+    typer.Option(help="The most that may be done: public, account, paper [dim](default)[/], trade, funds."),
 ]
 Config = Annotated[
     Path | None, typer.Option(help="Configuration file [dim](else CCXT_MCP_CONFIG, else the platform's folder)[/].")
@@ -82,7 +89,7 @@ def ccxt_mcp(
         bool, typer.Option("--version", help="Show versions and exit.", callback=_show_version, is_eager=True)
     ] = False,
 ) -> None:
-    """An MCP server that reads 100+ crypto exchanges through CCXT.
+    """An MCP server that reads and trades 100+ crypto exchanges through CCXT.
 
     Without a command it serves an MCP client on stdin and stdout, as [bold]ccxt-mcp serve[/] does.
 
@@ -98,6 +105,7 @@ def ccxt_mcp(
 @app.command()
 def serve(
     toolsets: Toolsets = None,
+    allow: Allow = None,
     read_only: Annotated[bool, typer.Option("--read-only", help="Hide tools that change anything.")] = False,
     log_level: Annotated[str | None, typer.Option(help="To stderr: debug, info, warning, error.")] = None,
     config: Config = None,
@@ -108,6 +116,7 @@ def serve(
 
     ccxt-mcp serve --toolsets market,analytics
     ccxt-mcp serve --read-only --log-level info
+    ccxt-mcp serve --allow trade      [dim]live orders too; each is confirmed by you[/]
     ccxt-mcp serve --config ~/trading/config.toml
 
     In a client's configuration: [bold]{"mcpServers": {"ccxt": {"command": "ccxt-mcp"}}}[/]
@@ -115,7 +124,9 @@ def serve(
     from ccxt_mcp.serve import serve as serve_stdio  # noqa: PLC0415
 
     named = None if config is None else str(config)
-    raise typer.Exit(serve_stdio(named, toolsets=toolsets, read_only=read_only or None, log_level=log_level))
+    raise typer.Exit(
+        serve_stdio(named, toolsets=toolsets, allow=allow, read_only=read_only or None, log_level=log_level)
+    )
 
 
 @app.command()
@@ -125,6 +136,7 @@ def call(
         list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Its arguments; lists as one,two or as JSON.")
     ] = None,
     as_json: Json = False,
+    allow: Allow = None,
     config: Config = None,
 ) -> None:
     """Run one tool and show exactly what a model would get.
@@ -137,10 +149,11 @@ def call(
     ccxt-mcp call market_ohlcv exchange=okx symbol=ETH/USDT timeframe=1d
     ccxt-mcp call analytics_compare_prices symbol=BTC/USDT exchanges=okx,kraken
     ccxt-mcp call market_symbols query="btc perp" exchanges=okx --json | jq .data
+    ccxt-mcp call trade_create_order exchange=kraken symbol=BTC/USD side=buy type=market amount=0.01
     """
     from ccxt_mcp.cli import toolbox  # noqa: PLC0415
 
-    finish(toolbox.call(tool, words or [], as_json=as_json, config=config))
+    finish(toolbox.call(tool, words or [], as_json=as_json, allow=allow, config=config))
 
 
 @app.command()
@@ -185,6 +198,76 @@ def doctor(
     finish(examine(exchanges or [], deadline=deadline, as_json=as_json, config=config))
 
 
+keys = typer.Typer(help="Credentials of accounts, in the system's keyring or in a file.", no_args_is_help=True)
+app.add_typer(keys, name="keys")
+AccountName = Annotated[str, typer.Argument(metavar="ACCOUNT", help="An account of the configuration file.")]
+CredentialName = Annotated[
+    str | None, typer.Argument(metavar="NAME", help="One credential, such as apiKey; without it: all.")
+]
+
+
+@keys.command("set")
+def set_keys(
+    account: AccountName,
+    name: CredentialName = None,
+    from_stdin: Annotated[bool, typer.Option("--stdin", help="Read the value of NAME from a pipe.")] = False,
+    config: Config = None,
+) -> None:
+    """Keep an account's credentials where the server finds them.
+
+    You are asked for each one, and what you type is not shown. No value is ever taken from the command line, which
+    other programs can see.
+
+    [bold]Examples[/]
+
+    ccxt-mcp keys set main
+    ccxt-mcp keys set main secret
+    pass show kraken/secret | ccxt-mcp keys set main secret --stdin
+    """
+    from ccxt_mcp.cli import keys as cabinet  # noqa: PLC0415
+
+    raise typer.Exit(cabinet.set_keys(account, name, from_stdin=from_stdin, config=config))
+
+
+@keys.command("list")
+def list_keys(
+    account: Annotated[str | None, typer.Argument(metavar="ACCOUNT", help="Only this account.")] = None,
+    as_json: Json = False,
+    config: Config = None,
+) -> None:
+    """Show which credentials each account has and where they are; never their values.
+
+    [bold]Examples[/]
+
+    ccxt-mcp keys list
+    ccxt-mcp keys list main
+    ccxt-mcp keys list --json
+    """
+    from ccxt_mcp.cli import keys as cabinet  # noqa: PLC0415
+
+    raise typer.Exit(cabinet.list_keys(account, as_json=as_json, config=config))
+
+
+@keys.command("delete")
+def delete_keys(
+    account: AccountName,
+    name: CredentialName = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask back.")] = False,
+    config: Config = None,
+) -> None:
+    """Forget an account's credentials.
+
+    [bold]Examples[/]
+
+    ccxt-mcp keys delete main
+    ccxt-mcp keys delete main password
+    ccxt-mcp keys delete main --yes
+    """
+    from ccxt_mcp.cli import keys as cabinet  # noqa: PLC0415
+
+    raise typer.Exit(cabinet.delete_keys(account, name, sure=yes, config=config))
+
+
 @app.command()
 def simulator(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 takes a free one.")] = 7000,
@@ -226,3 +309,6 @@ def demo() -> None:
     from ccxt_mcp.cli.demo import show  # noqa: PLC0415
 
     finish(show())
+
+
+add_operations(app, finish)

@@ -10,67 +10,39 @@ import tempfile
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mcp.client.client import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.types import Tool
-from rich.console import Console, Group, RenderableType
-from rich.padding import Padding
+from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
 from ccxt_mcp.cli.charts import QUIET, BookLadder, CandleChart
+from ccxt_mcp.cli.demo_trading import Human, trade
 from ccxt_mcp.cli.figures import grouped
+from ccxt_mcp.cli.session import Session
 from ccxt_mcp.cli.terminal import TableView, failure_view, screen
+from ccxt_mcp.exchanges.credentials import without_credentials
 from ccxt_mcp.settings import PREFIX
-from ccxt_mcp.simulator import Fault, Simulator
+from ccxt_mcp.simulator import Fault, Faults, Simulator
 
 _SYMBOL = "BTC/USDT"
 _BROKEN = "simulator_d"
 _MOST_ASKED = 12  # more failures than any breaker needs
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
-    """A client of a running server, and the terminal on which a person watches."""
-
-    client: Client
-    console: Console
-
-    async def data(self, question: str, tool: str, **arguments: Any) -> dict[str, Any]:
-        """Ask a question and return the answer's data; an unexpected failure is shown, and there is no data."""
-        self.say(question, tool, **arguments)
-        envelope = await self.call(tool, **arguments)
-        if not envelope["success"]:
-            self.show(failure_view(envelope["error"]))
-        return envelope.get("data", {})
-
-    def say(self, question: str, request: str, **arguments: Any) -> None:
-        """Show what a model is asked, and the request that answers it."""
-        words = "".join(f" {name}={_word(value)}" for name, value in arguments.items())
-        self.console.print(Text.assemble("\n", ("▸ ", QUIET), (question, "bold")))
-        self.show(Text.assemble((request, "cyan"), (words, QUIET)), Text())
-
-    async def call(self, tool: str, **arguments: Any) -> dict[str, Any]:
-        """Return the envelope that a model gets."""
-        return (await self.client.call_tool(tool, arguments)).structured_content or {}
-
-    def show(self, *drawings: RenderableType) -> None:
-        """Draw what belongs to a question."""
-        self.console.print(Padding(Group(*drawings), (0, 0, 0, 2), expand=False))
-
-
 async def show() -> int:
     """Run the tour; return the exit code: 0 when every step showed what it should."""
     console = screen()
     console.print(Text.assemble(("ccxt-mcp", "bold"), " · a server process, an MCP client, four simulated exchanges"))
-    async with _venues() as environment:
+    async with _venues() as (environment, faults):
         started = time.monotonic()
         command = StdioServerParameters(command=sys.executable, args=["-m", "ccxt_mcp", "serve"], env=environment)
-        async with Client(stdio_client(command)) as client:
+        human = Human(console)
+        async with Client(stdio_client(command), elicitation_callback=human.answer) as client:
             tools = (await client.list_tools()).tools
             took = time.monotonic() - started
             told = f"ready in {took:.1f} s, MCP {client.protocol_version} over stdio"
@@ -78,28 +50,35 @@ async def show() -> int:
             session = Session(client, console)
             _show_tools(session, tools)
             shown = [await step(session) for step in _STEPS]
+            shown += await trade(session, human, faults)
     _show_how_to_add(console)
     return 0 if all(shown) else 1
 
 
 @asynccontextmanager
-async def _venues() -> AsyncGenerator[dict[str, str]]:
+async def _venues() -> AsyncGenerator[tuple[dict[str, str], Faults]]:
     """Run three more exchanges, the last one broken; give the environment of a server that knows them.
+
+    With it come the faults of the first of the three.
 
     They share a world, and their clocks are some seconds apart, as far as real venues' prices are.
     """
     async with AsyncExitStack() as stack:
         lines: list[str] = []
+        faults: list[Faults] = []
         for name, lag in (("simulator_b", 5.0), ("simulator_c", 15.0), (_BROKEN, 0.0)):
             simulator = await stack.enter_async_context(Simulator(clock=_late(lag)))
+            faults.append(simulator.faults)
             if name == _BROKEN:
                 simulator.faults.set(Fault("503"))
             lines.append(f'[exchanges.{name}]\nsimulator = "{simulator.url}"\n')
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ccxt-mcp-demo-")))
         (folder / "config.toml").write_text("\n".join(lines), encoding="utf-8")
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
-        own = {"CONFIG": folder / "config.toml", "CACHE_DIR": folder / "cache", "TOOLSETS": "default"}
-        yield inherited | {f"{PREFIX}{name}": str(value) for name, value in own.items()} | {"LOG_LEVEL": "error"}
+        clean = without_credentials(os.environ)
+        inherited = {name: value for name, value in clean.items() if not name.startswith(PREFIX)}
+        own = {"CONFIG": "config.toml", "CACHE_DIR": "cache", "DATA_DIR": "data"}
+        ours = {f"{PREFIX}{name}": str(folder / value) for name, value in own.items()}
+        yield inherited | ours | {f"{PREFIX}TOOLSETS": "default", "LOG_LEVEL": "error"}, faults[0]
 
 
 def _late(lag: float) -> Callable[[], float]:
@@ -225,7 +204,3 @@ def _own_command() -> list[str]:
         return ["ccxt-mcp"]
     beside = Path(sys.executable).with_name("ccxt-mcp")
     return [str(beside)] if beside.exists() else [sys.executable, "-m", "ccxt_mcp"]
-
-
-def _word(value: Any) -> str:
-    return ",".join(value) if isinstance(value, list) else str(value)

@@ -16,7 +16,6 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import distribution, version
 from importlib.util import cache_from_source
 from pathlib import Path
-from typing import Literal
 from urllib.parse import urlsplit
 
 from mcp.client.client import Client
@@ -26,10 +25,13 @@ from rich.text import Text
 
 from ccxt_mcp import __version__
 from ccxt_mcp.cli.charts import DOWN, QUIET, UP
+from ccxt_mcp.cli.doctor_accounts import account_findings
+from ccxt_mcp.cli.finding import Finding, State
 from ccxt_mcp.cli.terminal import print_json, screen
 from ccxt_mcp.errors import Code, Failure
+from ccxt_mcp.exchanges.accounts import SIMULATOR, check_names
+from ccxt_mcp.exchanges.credentials import without_credentials
 from ccxt_mcp.exchanges.lazy import exchange_ids
-from ccxt_mcp.exchanges.pool import SIMULATOR, check_names
 from ccxt_mcp.exchanges.translate import translate
 from ccxt_mcp.exchanges.venue import Trace
 from ccxt_mcp.gateway import Gateway
@@ -37,8 +39,6 @@ from ccxt_mcp.guards.redaction import Redactor
 from ccxt_mcp.serve import chosen_environment, start_logs
 from ccxt_mcp.server import build_gateway
 from ccxt_mcp.settings import PREFIX, Settings, config_path, load_settings
-
-State = Literal["ok", "warn", "fail"]
 
 _MARKS: Mapping[State, tuple[str, str]] = {"ok": ("✓", UP), "warn": ("!", "yellow"), "fail": ("✗", DOWN)}
 _WELL_KNOWN = ("kraken", "coinbase", "binance", "bybit", "okx")
@@ -49,16 +49,6 @@ _NETWORK_ADVICE = (
 )
 _SKEW = 1.0  # seconds by which a clock may be off before signed requests fail on most exchanges
 _HANDSHAKE_WITHIN = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One line of the report: how it is, what was looked at, what was found, and what to do about it."""
-
-    state: State
-    check: str
-    found: str
-    advice: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +108,8 @@ async def findings_of(
         yield finding
     for finding in await _exchanges(settings, named, deadline):
         yield finding
+    async for finding in account_findings(settings, deadline=deadline):
+        yield finding
     yield await _handshake(environment)
 
 
@@ -141,8 +133,8 @@ def _environment(environment: Mapping[str, str]) -> Finding:
     ours = sorted(name for name in environment if name == "LOG_LEVEL" or name.startswith(PREFIX))
     keys = sorted(name for name in environment if _is_credential(name))
     found = f"set: {', '.join(ours)}" if ours else f"no {PREFIX}… variables are set"
-    unused = f"; not used, because only public data is read: {', '.join(keys)}" if keys else ""
-    return Finding("ok", "environment", found + unused)
+    credentials = f"; credentials: {', '.join(keys)}" if keys else ""
+    return Finding("ok", "environment", found + credentials)
 
 
 def _is_credential(name: str) -> bool:
@@ -265,7 +257,9 @@ def _clock(probes: Mapping[str, Probe | Failure]) -> Finding:
 
 async def _handshake(environment: Mapping[str, str]) -> Finding:
     """Start a server as a client would, and list its tools."""
-    command = StdioServerParameters(command=sys.executable, args=["-m", "ccxt_mcp", "serve"], env=dict(environment))
+    command = StdioServerParameters(
+        command=sys.executable, args=["-m", "ccxt_mcp", "serve"], env=without_credentials(environment)
+    )
     started = time.monotonic()
     with tempfile.TemporaryFile("w+", errors="replace") as log:
 

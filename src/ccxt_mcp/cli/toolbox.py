@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from difflib import get_close_matches
@@ -11,7 +13,8 @@ from typing import Any
 import orjson
 import typer
 from mcp.client.client import Client
-from mcp.types import Tool
+from mcp.client.context import ClientRequestContext
+from mcp.types import ElicitRequestParams, ElicitResult, Tool
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.status import Status
@@ -21,25 +24,30 @@ from rich.text import Text
 from ccxt_mcp.cli.arguments import Mistyped, parse_arguments, type_of
 from ccxt_mcp.cli.charts import QUIET
 from ccxt_mcp.cli.terminal import answer_view, print_json, screen
+from ccxt_mcp.guards.redaction import Redactor
 from ccxt_mcp.serve import chosen_environment, start_logs
 from ccxt_mcp.server import build_server
 from ccxt_mcp.settings import Settings, load_settings
 
 
-async def call(name: str, words: Sequence[str], *, as_json: bool, config: Path | None) -> int:
+async def call(name: str, words: Sequence[str], *, as_json: bool, allow: str | None, config: Path | None) -> int:
     """Run one tool and print what a model would get; return the exit code.
+
+    In a terminal, the person who runs it is the human who is asked to confirm an order.
 
     Args:
         name: the tool, of any toolset.
         words: its arguments as `key=value`.
         as_json: print the envelope itself, on one line.
+        allow: the most that is allowed, instead of what the settings say.
         config: configuration file to read instead of the usual one.
 
     Raises:
         typer.BadParameter: there is no such tool, or the words do not fit it.
         Failure: the settings make no sense.
     """
-    server = build_server(_settings(config, toolsets="all"))
+    settings, redactor = _settings(config, toolsets="all", allow=allow)
+    server = build_server(settings, redactor=redactor)
     tool = _named(name, await server.list_tools())
     try:
         arguments = parse_arguments(name, tool.input_schema, words)
@@ -52,8 +60,15 @@ async def call(name: str, words: Sequence[str], *, as_json: bool, config: Path |
         if waiting is not None:
             waiting.update(f"[dim]{name} · {progress:g}{f' of {total:g}' if total else ''} · {message or ''}[/]")
 
+    async def confirm(context: ClientRequestContext, params: ElicitRequestParams) -> ElicitResult:
+        if waiting is not None:
+            waiting.stop()
+        agreed = await asyncio.to_thread(typer.confirm, params.message, default=False, err=True)
+        return ElicitResult(action="accept", content={"confirm": True}) if agreed else ElicitResult(action="decline")
+
+    asked = confirm if sys.stdin.isatty() else None
     with waiting or nullcontext():
-        async with Client(server) as client:
+        async with Client(server, elicitation_callback=asked) as client:
             result = await client.call_tool(name, arguments, progress_callback=show_progress)
     envelope: dict[str, Any] = result.structured_content or {}
     if as_json:
@@ -76,7 +91,8 @@ async def show_tools(names: Sequence[str], *, toolsets: str | None, as_json: boo
         typer.BadParameter: there is no such tool.
         Failure: the settings make no sense.
     """
-    server = build_server(_settings(config, toolsets="all" if names else toolsets))
+    settings, redactor = _settings(config, toolsets="all" if names else toolsets)
+    server = build_server(settings, redactor=redactor)
     listed = await server.list_tools()
     chosen = [_named(name, listed) for name in names] or listed
     raw = {"tools": [tool.model_dump(mode="json", by_alias=True, exclude_none=True) for tool in chosen]}
@@ -115,10 +131,9 @@ def _argument_rows(tool: Tool) -> Iterator[tuple[str, str, str]]:
         yield f"  {mark} {name}", type_of(schema), f"{schema.get('description', '')}{default}"
 
 
-def _settings(config: Path | None, *, toolsets: str | None) -> Settings:
-    settings = load_settings(chosen_environment(config and str(config)), toolsets=toolsets)
-    start_logs(settings)
-    return settings
+def _settings(config: Path | None, *, toolsets: str | None, allow: str | None = None) -> tuple[Settings, Redactor]:
+    settings = load_settings(chosen_environment(config and str(config)), toolsets=toolsets, allow=allow)
+    return settings, start_logs(settings)
 
 
 def _named(name: str, tools: Sequence[Tool]) -> Tool:
