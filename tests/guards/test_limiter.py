@@ -468,3 +468,124 @@ def test_requests_against_any_sets_of_budgets_never_lock_each_other(scenario):
 def test_a_limit_that_makes_no_sense_is_refused(window, unit):
     with pytest.raises(ValueError, match="window is"):
         Budget(window=window, unit=unit)
+
+
+# -- what is urgent ----------------------------------------------------------------------------------------------------
+
+
+async def queued(limited: Budget, names: str) -> list[str]:
+    """Let requests queue behind a full budget, those with capital names urgent; return them in the order of leaving."""
+    left: list[str] = []
+
+    async def send(name: str) -> None:
+        async with limited.admit(1, max_wait=inf, urgent=name.isupper()):
+            left.append(name)
+
+    async with limited.admit(limited.capacity, max_wait=0):
+        pass
+    waiting: list[asyncio.Task[None]] = []
+    for name in names:
+        waiting.append(asyncio.ensure_future(send(name)))
+        await settle()
+    await asyncio.gather(*waiting)
+    return left
+
+
+@pytest.mark.parametrize("window", [0.0, 2.0])
+async def test_what_is_urgent_leaves_first_and_otherwise_all_leave_as_they_came(window):
+    assert await queued(budget(window=window), "abXcYZd") == list("XYZabcd")
+
+
+async def test_what_is_urgent_waits_for_no_more_than_other_urgent_requests():
+    limited = budget(window=10)
+    async with limited.admit(10, max_wait=0):
+        pass
+    waiting = [asyncio.ensure_future(limited.admit(10, max_wait=inf).__aenter__()) for _ in range(3)]
+    await settle()
+    assert limited.wait(1) > 39
+    assert limited.wait(1, urgent=True) == pytest.approx(10, abs=1e-3)
+    with pytest.raises(Failure):
+        async with limited.admit(1, max_wait=15):
+            pass
+    async with limited.admit(1, max_wait=15, urgent=True):
+        assert now() == pytest.approx(10, abs=1e-3)
+    for one in waiting:
+        one.cancel()
+    await settle()
+
+
+async def test_what_is_urgent_passes_a_large_request_that_has_no_room_yet():
+    limited = budget(window=10)
+    async with limited.admit(6, max_wait=0):
+        pass
+    large = asyncio.ensure_future(limited.admit(8, max_wait=inf).__aenter__())
+    await settle()
+    async with limited.admit(3, max_wait=0.1, urgent=True):
+        assert now() == 0
+    await large
+    assert now() > 0
+
+
+async def test_what_is_urgent_is_held_by_a_block_like_all_others():
+    limited = budget(window=10)
+    limited.block(30)
+    with pytest.raises(Failure) as caught:
+        async with limited.admit(1, max_wait=5, urgent=True):
+            pass
+    assert caught.value.retry_after == pytest.approx(30, abs=1e-3)
+
+
+async def test_an_urgent_request_that_gives_up_leaves_the_queue_as_it_was():
+    limited = budget(window=10)
+    async with limited.admit(10, max_wait=0):
+        pass
+    first = asyncio.ensure_future(limited.admit(10, max_wait=inf).__aenter__())
+    await settle()
+    urgent = asyncio.ensure_future(limited.admit(10, max_wait=inf, urgent=True).__aenter__())
+    await settle()
+    urgent.cancel()
+    await settle()
+    await first
+    assert now() == pytest.approx(10, abs=1e-3)
+
+
+async def test_urgent_requests_pass_in_every_one_of_several_budgets():
+    broad, narrow = budget(window=4), budget(window=2)
+    left: list[str] = []
+
+    async def send(name: str) -> None:
+        async with admit_all((broad, narrow), 1, inf, urgent=name.isupper()):
+            left.append(name)
+
+    async with admit_all((broad, narrow), 2, 0):
+        pass
+    tasks: list[asyncio.Task[None]] = []
+    for name in "abcX":
+        tasks.append(asyncio.ensure_future(send(name)))
+        await settle()
+    await asyncio.gather(*tasks)
+    assert left[0] == "X"
+    assert sorted(left[1:]) == list("abc")
+
+
+@quick
+@given(
+    st.lists(st.tuples(tenths, st.booleans(), st.sampled_from([0.2, 1.0, 2.5])), max_size=25),
+    st.sampled_from([0.0, 5.0]),
+)
+def test_urgency_never_lets_a_window_overflow_and_starves_nobody(scenario, window):
+    async def main() -> None:
+        limited = budget(window=window)
+        arrivals: list[tuple[float, float]] = []
+
+        async def send(at: float, urgent: bool, cost: float) -> None:
+            await asyncio.sleep(at)
+            async with limited.admit(cost, max_wait=inf, urgent=urgent):
+                arrivals.append((now(), cost))
+
+        await asyncio.gather(*(send(*one) for one in scenario))
+        assert len(arrivals) == len(scenario)
+        for costs in busiest_window(arrivals, window):
+            assert not window or sum(costs) <= limited.capacity + 1e-6
+
+    run(main())

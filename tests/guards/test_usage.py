@@ -147,3 +147,11 @@ def test_the_host_is_found_behind_a_proxy_url_even_when_it_is_encoded():
     usage = usage_from_headers({"X-MBX-USED-WEIGHT-1M": "5990"}, NOW, f"http://127.0.0.1:8080/{target}")
     assert usage is not None
     assert usage.remaining_fraction < 0.01
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.number)
+def test_only_what_bybit_counts_is_counted_by_key(row: Row):
+    headers, host, _ = SEEN[row.number]
+    usage = usage_from_headers(headers, NOW, host)
+    assert usage is not None
+    assert usage.of_key is row.of_key is (row.number == "x-bapi-limit-status")
