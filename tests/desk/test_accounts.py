@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,20 @@ async def test_what_an_order_holds_back_is_used_and_not_free(house: House) -> No
     held = {row["currency"]: row for row in rows(data(await house.ask("account_balance"))["balances"])}["USDT"]
     assert held["used"] == pytest.approx(0.1 * placed["price"])
     assert held["free"] == pytest.approx(held["total"] - held["used"])
+
+
+async def test_a_paper_account_begins_with_its_money_however_late_the_markets_come(house: House) -> None:
+    house.simulator.faults.set(Fault("500", path="/v5/market/instruments-info"))
+    early = await asyncio.gather(*(house.ask("account_balance", account="paper") for _ in range(2)))
+    assert {answer["success"] for answer in early} == {False}
+    house.simulator.faults.clear()
+
+    async def told() -> dict[str, Any] | None:
+        answer = await house.ask("account_balance", account="paper")
+        return answer["data"] if answer["success"] else None
+
+    held = {row["currency"]: row["total"] for row in rows((await until(told))["balances"])}
+    assert (held["USDT"], held["BTC"]) == (100_000, 1)
 
 
 async def test_positions_show_what_they_are_worth_and_where_they_end(house: House) -> None:

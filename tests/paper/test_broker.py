@@ -34,6 +34,13 @@ async def test_it_begins_with_the_balances_of_currencies_that_the_exchange_has(w
     assert balance["timestamp"] == START
 
 
+async def test_an_account_does_not_begin_before_the_markets_are_there(world: World):
+    broker = world.new_broker(markets=dict)
+    for method in ("fetchBalance", "fetchPositions"):
+        assert "not loaded yet" in (await refused(broker.call(method))).message
+    assert (await world.broker.call("fetchBalance"))["total"] == {"USDT": 10_000, "BTC": 1}
+
+
 async def test_a_market_buy_changes_the_balance_and_is_found_among_closed_orders_and_trades(world: World):
     order = await world.create(SPOT, "market", "buy", 2, clientOrderId="mine")
     assert (order["status"], order["filled"], order["average"], order["clientOrderId"]) == ("closed", 2, 101, "mine")

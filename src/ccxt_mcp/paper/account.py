@@ -100,10 +100,13 @@ class PaperAccount:
             book_of: the market whose book it needs.
 
         Raises:
-            Failure: the book could not be read, and nothing was done; or it was refused, and only the past was written.
+            Failure: the markets are not loaded or the book could not be read, and nothing was done; or it was refused,
+                and only the past was written.
         """
         readings = await self._read(book_of)
         book = _book(readings, book_of)
+        if not self._markets.loaded:  # to begin an account without them would be to begin it without money
+            raise Failure(Code.EMPTY_REPLY, f"The markets of {self._exchange} are not loaded yet.")
         refusal: Refused | None = None
         result: Any = None
         async with self._store.open(self._exchange, self._name) as ledger:

@@ -32,6 +32,11 @@ class PaperMarkets:
         self._mode = precision_mode
         self._made: dict[str, tuple[Mapping[str, Any], Market]] = {}
 
+    @property
+    def loaded(self) -> bool:
+        """Whether the exchange's markets are there."""
+        return bool(self._markets())
+
     def get(self, symbol: str, /) -> Market | None:
         """Return a market; None for what is not listed, or cannot be traded on paper."""
         market = self._markets().get(symbol)
