@@ -118,7 +118,7 @@ class Gateway:
             key = self._key(call, row)
             ends = min(self._clock() + self.settings.deadline, _until.get())
             with rates.until(ends, urgent=urgent):
-                venue = await self.pool.open(key, through=self._load_markets)
+                venue = await self._open(key)
                 arguments = resolved(venue, call)
                 value = await self._write(venue, call.method, arguments, trace, urgent=urgent)
         except Failure as failure:
@@ -129,14 +129,20 @@ class Gateway:
         return Sent("accepted", self._metadata(call, _request_id(), key), value)
 
     async def account_venue(self, exchange: str, account: str | None = None) -> Venue:
-        """Return the exchange as an account sees it, with its markets loaded; needs no credentials yet.
+        """Return the exchange as an account sees it, with its markets loaded.
 
         Raises:
-            Failure: what opening met, or TIER_NOT_ALLOWED where private data is not allowed.
+            Failure: credentials are missing, private data is not allowed, or what opening met.
         """
         key = self._key(Call("fetchBalance", exchange, account=account), METHODS["fetchBalance"])
         with rates.until(min(self._clock() + self.settings.deadline, _until.get())):
-            return await self.pool.open(key, through=self._load_markets)
+            return await self._open(key)
+
+    async def _open(self, key: VenueKey) -> Venue:
+        """Return a venue with its markets; what credentials it lacks is told before anything is asked."""
+        if key.account is not None:
+            await (await self.pool.describe(key)).require_credentials()
+        return await self.pool.open(key, through=self._load_markets)
 
     async def key_permissions(self, exchange: str, account: str | None = None) -> Permissions | None:
         """Return what an account's API key may do; None where the exchange does not tell, or there is no key.
@@ -243,7 +249,7 @@ class Gateway:
             raise Failure(Code.TIMEOUT, f"{call.exchange} did not answer within {seconds:.3g} s.") from None
 
     async def _serve(self, call: Call, row: Method, key: VenueKey) -> Served[Any]:
-        venue = await self.pool.open(key, through=self._load_markets)
+        venue = await self._open(key)
         if call.method == "loadMarkets":
             age = max(0.0, self._wall() - (venue.loaded_at or 0.0))
             return Served(venue, cached=True, age=age, stale=self.pool.is_stale(key))

@@ -113,9 +113,11 @@ def test_an_account_of_another_exchange_is_unknown_here() -> None:
 
 def test_a_default_whose_variables_are_not_set_is_not_replaced_by_another_account() -> None:
     accounts = accounts_of(exchanges={"kraken": {"account": "kraken"}})
-    with pytest.raises(Failure, match=r"exchanges\.kraken\.account is 'kraken', unknown for kraken") as refused:
-        accounts.resolve("kraken")
-    assert refused.value.hint.endswith("Variables KRAKEN_API_KEY and so on make an account kraken.")
+    account = accounts.resolve("kraken")
+    assert (account.name, account.mode) == ("kraken", "live")
+    assert account.source is not None
+    assert account.source.read() == {}
+    assert account not in accounts.of("kraken")
 
 
 def test_an_unknown_exchange_gets_the_nearest_names() -> None:

@@ -63,6 +63,8 @@ class Accounts:
     def resolve(self, exchange: str, account: str | None = None) -> Account:
         """Return an account by its name, or the exchange's default account.
 
+        The account that is named like its exchange is there even if its variables are not set.
+
         Raises:
             Failure: UNKNOWN_EXCHANGE with the nearest names, or INVALID_ARGUMENT with the exchange's accounts.
         """
@@ -72,12 +74,13 @@ class Accounts:
         accounts = {one.name: one for one in self.of(exchange)}
         if name in accounts:
             return accounts[name]
-        variables = f" Variables {exchange.upper()}_API_KEY and so on make an account {exchange}."
+        if name == exchange:  # the name that variables would give it; which of them are missing is told when needed
+            return Account(name, exchange, self.modes[exchange], EnvironmentSource(self._settings.environment, name))
         place = "account" if account is not None else f"Configuration: exchanges.{exchange}.account"
         raise Failure(
             Code.INVALID_ARGUMENT,
             f"{place} is {clean_text(name, 40)!r}, unknown for {exchange}.",
-            hint=f"Accounts of {exchange}: {', '.join(accounts)}.{variables if name == exchange else ''}",
+            hint=f"Accounts of {exchange}: {', '.join(accounts)}.",
             details={"accounts": list(accounts)},
         )
 

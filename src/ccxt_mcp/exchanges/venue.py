@@ -326,6 +326,15 @@ class Venue:
             fitted |= {"since": now_ms - span, "params": {"until": now_ms}}
         return fitted
 
+    async def require_credentials(self) -> None:
+        """Read the account's credentials, if it needs any.
+
+        Raises:
+            Failure: CREDENTIALS_MISSING that names what is missing and how to set it.
+        """
+        if (held := self.held) is not None:
+            await held.load(required_of(self.exchange, self._lineage))
+
     async def call(self, method: str, *arguments: Any, trace: Trace) -> Any:
         """Call a ccxt method by its unified name. ccxt's errors pass through untranslated, but without secrets.
 
@@ -334,8 +343,8 @@ class Venue:
         """
         if self.broker is not None:
             return await self.broker.call(method, *arguments)
-        if (held := self.held) is not None:
-            await held.load(required_of(self.exchange, self._lineage))
+        await self.require_credentials()
+        held = self.held
         secrets = nullcontext() if held is None else signing(self.exchange, held, self._lineage)
         with traced(trace), secrets:
             return await getattr(self.exchange, method)(*arguments)

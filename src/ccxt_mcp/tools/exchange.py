@@ -31,7 +31,9 @@ _CAPABILITIES = (
 
 _SIMULATED = (
     "fetchTicker", "fetchTickers", "fetchOrderBook", "fetchTrades", "fetchOHLCV", "fetchTime",
-    "fetchFundingRate", "fetchFundingRateHistory", "fetchOpenInterest",
+    "fetchFundingRate", "fetchFundingRateHistory", "fetchOpenInterest", "fetchBalance", "createOrder", "editOrder",
+    "cancelOrder", "cancelAllOrders", "fetchOrder", "fetchOpenOrders", "fetchClosedOrders", "fetchMyTrades",
+    "fetchPositions", "setLeverage",
 )  # fmt: skip
 
 
