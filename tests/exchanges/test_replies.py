@@ -129,7 +129,7 @@ def test_a_change_may_be_answered_with_anything_but_nothing(method: str) -> None
 def test_a_fee_needs_a_rate() -> None:
     assert serve("fetchTradingFee", {"symbol": SYMBOL, "maker": -0.0001}) == {"symbol": SYMBOL, "maker": -0.0001}
     assert refused("fetchTradingFee", {"symbol": SYMBOL}) is Code.BAD_REPLY
-    assert serve("fetchTradingFees", {SYMBOL: {"maker": 0.1}, "x": None}) == {SYMBOL: {"maker": 0.1}}
+    assert serve("fetchTradingFees", {SYMBOL: {"maker": 0.1}, "x": None, "info": {}}) == {SYMBOL: {"maker": 0.1}}
 
 
 # -- tickers -----------------------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from ccxt_mcp.exchanges.quirks import lineage
@@ -39,7 +39,7 @@ class Permissions:
 
     def to_dict(self) -> dict[str, bool | None]:
         """Return the JSON object."""
-        return asdict(self)
+        return {"read": self.read, "trade": self.trade, "withdraw": self.withdraw, "ipRestricted": self.ip_restricted}
 
 
 async def key_permissions(venue: Venue, *, trace: Trace) -> Permissions | None:

@@ -218,7 +218,9 @@ def _fee(value: Any, _arguments: Arguments, _blank: bool) -> dict[str, Any]:
 def _fees(value: Any, _arguments: Arguments, blank: bool) -> dict[str, Any]:
     if blank or not isinstance(value, dict):
         raise Failure(Code.BAD_REPLY, "The trading fees came as no object.")
-    return {_text(symbol): _fit(fee) for symbol, fee in value.items() if isinstance(fee, dict)}
+    fees = {_text(symbol): _fit(fee) for symbol, fee in value.items() if isinstance(fee, dict)}
+    fees.pop("info", None)
+    return fees
 
 
 def _leverage(value: Any, _arguments: Arguments, _blank: bool) -> dict[str, Any]:
