@@ -24,6 +24,7 @@ def clean_environment(folder: Path, **more: str) -> dict[str, str]:
     own = {
         "CCXT_MCP_CONFIG": str(config),
         "CCXT_MCP_CACHE_DIR": str(folder / "cache"),
+        "CCXT_MCP_DATA_DIR": str(folder / "data"),
         "PYTHONPATH": str(Path(ccxt_mcp.__file__).parents[1]),
         "COLUMNS": "80",
     }

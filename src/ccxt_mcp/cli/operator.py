@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from rich.table import Table as Grid
+from rich.padding import Padding
 from rich.text import Text
 
 from ccxt_mcp.cli.charts import DOWN, QUIET, UP
@@ -110,14 +110,14 @@ async def show_journal(filters: Mapping[str, Any], *, limit: int, as_json: bool,
         for row in rows:
             print_json(_document(row))
         return 0
-    grid = Grid(box=None, padding=(0, 1), header_style=QUIET)
-    for column in ("seq", "time", "event", "who", "where", "client order id", "facts"):
-        grid.add_column(column, no_wrap=column != "facts", overflow="fold")
     for row in rows:
         where = "/".join(filter(None, (row.exchange, row.account)))
-        cells = (str(row.seq), iso(row.time_ms), row.event, row.who, where, row.client_order_id, _brief(row.facts))
-        grid.add_row(*(Text(cell or "") for cell in cells))
-    screen().print(grid if rows else Text("The journal has no such rows.", style=QUIET))
+        told = (row.event, where, row.client_order_id)
+        screen().print(Text(f"{row.seq:>6}  {iso(row.time_ms)}  {'  '.join(filter(None, told))}"))
+        more = " · ".join(filter(None, (row.who, row.tool, _brief(row.facts))))
+        screen().print(Padding(Text(more, style=QUIET), (0, 0, 0, 8)))
+    if not rows:
+        screen().print(Text("The journal has no such rows.", style=QUIET))
     return 0
 
 

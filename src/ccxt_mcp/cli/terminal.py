@@ -21,7 +21,7 @@ from ccxt_mcp.cli.figures import grouped, is_number, pointed
 from ccxt_mcp.times import iso
 
 _TIMES_MS = range(1_000_000_000_000, 4_102_444_800_000)  # 2001 to 2100
-_TIME_WORDS = ("time", "timestamp", "reset", "created", "updated")
+_TIME_WORDS = ("time", "timestamp", "reset", "created", "updated", "expires", "since")
 _SIGNED = ("percentage", "changepercent", "change", "deviationbps", "imbalance", "fundingrate", "gapbps")
 _STATES = {"closed": UP, "open": DOWN, "half-open": "yellow", "half_open": "yellow"}
 
