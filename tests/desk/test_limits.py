@@ -153,6 +153,16 @@ async def test_no_leverage_is_above_the_limit_neither_set_nor_used(limited: Hous
     data(await limited.order(symbol=SWAP))
 
 
+@limits(leverage=20)
+async def test_a_leverage_that_the_exchange_does_not_tell_now_is_none_that_passes(limited: House) -> None:
+    opened = data(await limited.order(symbol=SWAP))
+    limited.simulator.faults.set(Fault("500", path="/v5/position/list"))
+    refused = error(await limited.order(symbol=SWAP))
+    assert (refused["reason"], refused["details"]["missing"]) == ("limit_exceeded", "the leverage that is set")
+    limited.simulator.faults.clear()
+    data(await limited.order("sell", opened["amount"], symbol=SWAP, reduce_only=True))
+
+
 @limits(allow_symbols=["BTC/*"], deny_symbols=["BTC/USDC"], deny_exchanges=["kraken"])
 async def test_only_what_is_listed_is_traded(limited: House) -> None:
     exceeded(await limited.order(symbol="ETH/USDT"), "allow_symbols")

@@ -10,6 +10,7 @@ import pytest
 
 from ccxt_mcp.exchanges import quirks
 from ccxt_mcp.simulator import Fault, Simulator
+from ccxt_mcp.simulator.faults import FaultKind
 from conftest import in_own_task
 from desk.house import CANCEL, CREATE, SPOT, House, data, error, open_house, rows
 from desk.people import Person
@@ -84,6 +85,18 @@ async def test_nothing_is_placed_where_the_old_order_may_still_be_there(unchangi
     assert unchanging.simulator.requests.by_path.get(CREATE, 0) == 0
     (old,) = await unchanging.truth()
     assert old["orderStatus"] == "New"
+
+
+@pytest.mark.parametrize(("fault", "reason"), [("429", "rate_limited"), ("drop", "outcome_unknown")])
+async def test_a_new_order_that_is_not_there_is_told_with_the_old_one_that_is_gone(
+    unchanging: House, fault: FaultKind, reason: str
+) -> None:
+    placed = await unchanging.resting()
+    unchanging.simulator.faults.set(Fault(fault, path=CREATE))
+    refused = error(await modified(unchanging, placed, amount=0.02))
+    assert refused["reason"] == reason
+    assert f"Order {placed['id']} is cancelled" in refused["message"]
+    assert [row["orderStatus"] for row in await unchanging.truth()] == ["Cancelled"]
 
 
 @pytest.mark.parametrize("era", ["legacy"])  # in which a call goes on after its question

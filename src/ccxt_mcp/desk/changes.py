@@ -105,6 +105,7 @@ class Changes:
             _edit_call(plan, wanted),
             question if asks else None,
             first=partial(self._cancelled, venue, wanted, target, plan) if replaces else None,
+            done_first=f"Order {wanted.order_id} is cancelled, and the new one is not there:",
         )
         return await self._desk.submit(write, placement, approver)
 

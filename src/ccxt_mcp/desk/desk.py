@@ -47,6 +47,7 @@ class Write:
         call: what is sent.
         question: what a human must agree to first; None where nobody is asked.
         first: what is done once the write is journalled and before it is sent; returns what is sent instead of `call`.
+        done_first: what is true once that is done, told where the write itself does not succeed.
     """
 
     plan: Plan
@@ -54,6 +55,19 @@ class Write:
     call: Call
     question: str | None
     first: Callable[[], Awaitable[Call]] | None = None
+    done_first: str = ""
+
+    def half_done(self, failure: Failure) -> Failure:
+        """Return why the write failed, with what was done before it."""
+        if self.first is None:
+            return failure
+        return Failure(
+            failure.code,
+            f"{self.done_first} {failure.message}",
+            hint=failure.hint,
+            retry_after=failure.retry_after,
+            details=failure.details,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +233,12 @@ class Desk:
         except Failure as failure:
             await self._settle(intent, "rejected", error=error_dict(failure))
             raise
+        try:
+            return await self._send(write, intent, call)
+        except Failure as failure:
+            raise write.half_done(failure) from None
+
+    async def _send(self, write: Write, intent: Intent, call: Call) -> Envelope:
         sent = await self.gateway.send(call, urgent=write.plan.reduces)
         if sent.fate == "accepted":
             order = _order(write.plan, intent, sent.value)

@@ -6,8 +6,9 @@ Some exchanges keep spot and contracts apart, and many keep orders that wait for
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from math import inf
 from typing import Any
 
 from ccxt_mcp.call import Call
@@ -15,6 +16,9 @@ from ccxt_mcp.envelope import Envelope, combined
 from ccxt_mcp.exchanges.listing import Listing
 from ccxt_mcp.exchanges.venue import Venue
 from ccxt_mcp.gateway import Gateway
+
+NOT_ALL = "There may be more than the exchange tells at once; ask for one symbol, or since another time."
+"""What is said of a list that is not whole."""
 
 _EVER = 1  # a `since` that leaves nothing out; ccxt turns no pages without one
 _PAGED = {"paginate": True, "maxRetries": 0}
@@ -67,6 +71,13 @@ def listing_of(venue: Venue, method: str, symbol: str | None = None, kind: Mappi
     elif kind:
         market = {"type": kind["type"], "linear": kind.get("subType") != "inverse"}
     return Listing.of(venue.exchange, method, market)
+
+
+def is_whole(venue: Venue, call: Call, rows: Sequence[Any]) -> bool:
+    """Return whether a list has fewer rows than a page of it could have had, so that none are on another page."""
+    listing = listing_of(venue, call.method, call.symbol)
+    bounds = (listing.most, None if listing.pages else call.arguments.get("limit"))
+    return len(rows) < min((bound for bound in bounds if bound is not None), default=inf)
 
 
 def _fitted(call: Call, listing: Listing, params: Mapping[str, Any]) -> Call:

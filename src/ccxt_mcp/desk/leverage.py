@@ -82,14 +82,12 @@ class Leverage:
         for method, arguments in steps:
             sent = await self._send(Call(method, intent.exchange, symbol, arguments=arguments, account=intent.account))
             if sent.failure is not None and not await self._is_so(venue, method, symbol, facts, sent.failure):
-                await journal.settle(intent.id, "rejected", error=error_dict(sent.failure))
-                if sent.fate == "unknown":
-                    raise Failure(
-                        Code.OUTCOME_UNKNOWN,
-                        f"Whether {method} arrived is not known: {sent.failure.message}",
-                        hint="It may be repeated: call again.",
-                    )
-                raise sent.failure
+                failure = sent.failure if sent.fate != "unknown" else _doubt(method, sent.failure)
+                if method == "setLeverage" and facts["marginMode"] is not None:
+                    told = f"The margin mode is {facts['marginMode']}. {failure.message}"
+                    failure = Failure(failure.code, told, hint=failure.hint, retry_after=failure.retry_after)
+                await journal.settle(intent.id, "rejected", error=error_dict(failure))
+                raise failure
         await journal.settle(intent.id, "accepted", order=facts)
         told = {name: item for name, item in facts.items() if item is not None}
         metadata = self._gateway.metadata(exchange=intent.exchange, mode=venue.key.mode, account=intent.account)
@@ -110,6 +108,15 @@ class Leverage:
                 break
             sent = await self._gateway.send(call)
         return sent
+
+
+def _doubt(method: str, failure: Failure) -> Failure:
+    """Return that nobody knows whether it is set; it holds no order back, since it may simply be set again."""
+    return Failure(
+        Code.OUTCOME_UNKNOWN,
+        f"Whether {method} arrived is not known: {failure.message}",
+        hint="It may be repeated: call again.",
+    )
 
 
 def _intent(venue: Venue, facts: dict[str, Any], fingerprint: str, target: Target) -> NewIntent:

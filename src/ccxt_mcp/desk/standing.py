@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from ccxt_mcp.call import Call
-from ccxt_mcp.desk.everywhere import ask_everywhere, listing_of
+from ccxt_mcp.desk.everywhere import ask_everywhere, is_whole
 from ccxt_mcp.desk.prices import Prices, decimal_of, has_market
 from ccxt_mcp.exchanges.venue import Venue
 from ccxt_mcp.gateway import Gateway
@@ -61,10 +61,9 @@ class Standing:
         if not anew and seen is not None and self._now_ms() - seen.seen_ms < _SEEN_FOR_MS:
             return seen
         now = self._now_ms()
-        answer = await ask_everywhere(self._gateway, Call("fetchOpenOrders", exchange, account=account))
-        venue = await self._gateway.account_venue(exchange, account)
-        most = listing_of(venue, "fetchOpenOrders").most
-        told = answer.success and (most is None or len(answer.data) < most)  # a full page may not be all of them
+        call = Call("fetchOpenOrders", exchange, account=account)
+        answer = await ask_everywhere(self._gateway, call)
+        told = answer.success and is_whole(await self._gateway.account_venue(exchange, account), call, answer.data)
         seen = OpenOrders(len(answer.data) if told else None, now)
         if seen.count is not None:
             self._seen[exchange, account] = seen
@@ -114,13 +113,16 @@ class Standing:
         return answer.data if answer.success else None
 
     async def leverage(self, venue: Venue, symbol: str) -> Decimal | None:
-        """Return the leverage that is set for a contract market; None where the exchange does not tell."""
+        """Return the leverage that is set for a contract market; None where the exchange has no way to tell.
+
+        It is not a number where the exchange should have told and did not, so that no limit passes it.
+        """
         if venue.support("fetchLeverage") == "none":
             return None
         answer = await self._gateway.call(
             Call("fetchLeverage", venue.key.exchange, symbol=symbol, account=venue.key.account)
         )
         if not answer.success:
-            return None
+            return Decimal("NaN")
         sides = [decimal_of(answer.data.get(side)) for side in ("longLeverage", "shortLeverage")]
         return max((side for side in sides if side is not None), default=None)

@@ -27,7 +27,8 @@ class OrderFacts:
         prices: by field, the prices that it names: limit, trigger, and where a trailing stop would be now.
         market_order: whether it takes whatever price there is.
         quote: the market's prices now.
-        leverage: the leverage that the account has on this market; None on spot, and where it is not known.
+        leverage: the leverage that the account has on this market; None on spot and where no exchange would tell, NaN
+            where the exchange should have told.
         rests: whether it may add to the open orders; a change of one of them does not.
     """
 

@@ -158,7 +158,11 @@ def check_leverage(limits: Limits, leverage: Decimal) -> None:
     Raises:
         Failure: LIMIT_EXCEEDED.
     """
-    if limits.leverage is not None and (sure(leverage) is None or leverage > limits.leverage):
+    if limits.leverage is None:
+        return
+    if sure(leverage) is None:
+        raise _unknown("leverage", limits.leverage, "the leverage that is set")
+    if leverage > limits.leverage:
         raise _exceeded(
             "leverage", limits.leverage, f"leverage is {_told(leverage)}", asked=leverage, hint="Set a lower leverage."
         )
