@@ -30,7 +30,7 @@ def settings_for(folder: Path, url: str, **more: Any) -> Settings:
     """Settings of a house in which the exchange `venue` is the simulator at a URL; asking it costs next to nothing."""
     venue = {"simulator": url, "rate_limit": 0.5}
     own = {"cache_dir": folder / "cache", "data_dir": folder / "data", "toolsets": ("all",)}
-    quick = {"deadline": 2.0, "reconcile_seconds": 1.0}
+    quick = {"deadline": 5.0, "reconcile_seconds": 1.0}
     exchanges = {VENUE: venue, **more.pop("exchanges", {})}
     return Settings.model_validate({**own, **quick, **more, "exchanges": exchanges})
 

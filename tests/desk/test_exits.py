@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from ccxt_mcp.journal import Journal
 from ccxt_mcp.simulator import API_KEY, API_SECRET, Fault, Simulator
-from desk.house import CANCEL, CREATE, SPOT, SWAP, VENUE, House, data, error, open_house, order, rows
+from desk.house import CANCEL, CREATE, SPOT, SWAP, VENUE, House, data, error, open_house, order, rows, until
 from simulator.clients import bybit
 
 
@@ -65,6 +66,23 @@ async def test_all_are_cancelled_without_a_journal(house: House) -> None:
     break_journal(house.settings.data_dir)
     told = data(await house.ask("trade_cancel_all"))
     assert (told["stillOpen"], {row["status"] for row in rows(told["orders"])}) == (0, {"canceled"})
+
+
+async def test_a_journal_that_somebody_holds_delays_a_cancel_by_little_and_is_written_later(house: House) -> None:
+    placed = await house.resting()
+    holder = sqlite3.connect(house.settings.data_dir / "journal.sqlite3", isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    try:
+        gone = data(await house.ask("trade_cancel_order", order_id=placed["id"]))
+        assert gone["status"] == "canceled"
+    finally:
+        holder.execute("ROLLBACK")
+        holder.close()
+
+    async def recorded() -> bool:
+        return [(one.kind, one.state) for one in await house.intents()][1:] == [("cancel", "accepted")]
+
+    await until(recorded)
 
 
 async def test_a_journal_that_cannot_be_opened_stops_orders_and_no_cancels(
@@ -153,6 +171,9 @@ async def test_more_orders_than_a_page_holds_are_all_cancelled_and_told(house: H
     assert told["stillOpen"] == 0
     assert {row["id"] for row in rows(told["orders"])} == ids
     assert {row["status"] for row in rows(told["orders"])} == {"canceled"}
+    ended = data(await house.ask("trade_fetch_orders", status="closed", limit=100))["orders"]
+    assert (ended["total"], "There may be more" in ended["note"]) == (50, True)
+    assert "note" not in listed
 
 
 async def test_an_order_from_elsewhere_is_cancelled_by_its_id_alone(house: House) -> None:

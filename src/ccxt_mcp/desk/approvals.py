@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -60,10 +61,12 @@ class Approvals:
             ticket = await self._ask(journal, wish)
         verdict = await approver.ask(Question(ticket.code, wish.text))
         if verdict == "approved":
-            await journal.approve(ticket.code, by=wish.who, how=approver.name)
+            with _of_a_confirmation():
+                await journal.approve(ticket.code, by=wish.who, how=approver.name)
             return ticket.code
         if verdict == "declined":
-            await journal.decline(ticket.code, by=wish.who)
+            with _of_a_confirmation():
+                await journal.decline(ticket.code, by=wish.who)
             raise Failure(Code.CONFIRMATION_DECLINED, "The human did not agree. Nothing was done.")
         raise Failure(
             Code.CONFIRMATION_REQUIRED,
@@ -81,3 +84,14 @@ class Approvals:
             who=wish.who,
             expires_ms=self._gateway.now_ms() + lasts_ms,
         )
+
+
+@contextmanager
+def _of_a_confirmation() -> Generator[None]:
+    """Tell that an answer came too late as what it is: the ticket was used, or has expired, while it was given."""
+    try:
+        yield
+    except Failure as failure:
+        if failure.code is not Code.INVALID_ARGUMENT:
+            raise
+        raise Failure(Code.CONFIRMATION_REQUIRED, failure.message) from None

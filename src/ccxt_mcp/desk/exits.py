@@ -26,9 +26,14 @@ log = structlog.get_logger(__name__)
 
 _ATTEMPTS = 3  # a cancel may be sent again: doing it twice does no more than doing it once
 _AT_ONCE = 8
+_JOURNAL_PATIENCE = 0.5  # seconds that a way out waits until the journal has it
+_READ_PATIENCE = 2.0  # seconds that it waits for what the journal knows of the order
 _ENDED = frozenset({"canceled", "closed", "expired", "rejected"})
 _NOT_THERE = frozenset({Code.ORDER_NOT_FOUND, Code.REFUSED, Code.INVALID_ORDER})
 _COLUMNS = ("id", "clientOrderId", "symbol", "side", "amount", "filled", "status", "error")
+
+
+_Record = asyncio.Task[Intent | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,11 +136,12 @@ class Exits:
         """Return what the journal knows of an order; a journal that cannot be read stops no way out."""
         try:
             journal = await self._desk.journal()
-            if target.client_order_id is not None:
-                return await journal.get(exchange, account, target.client_order_id)
-            return await journal.by_order(exchange, account, target.order_id or "")
-        except Failure as failure:
-            log.warning("an order is looked up without the journal", reason=failure.message, exchange=exchange)
+            async with asyncio.timeout(_READ_PATIENCE):
+                if target.client_order_id is not None:
+                    return await journal.get(exchange, account, target.client_order_id)
+                return await journal.by_order(exchange, account, target.order_id or "")
+        except (Failure, TimeoutError) as error:
+            log.warning("an order is looked up without the journal", reason=str(error), exchange=exchange)
             return None
 
     async def _cancel(self, venue: Venue, wanted: Wanted, target: Target) -> Envelope:
@@ -157,8 +163,6 @@ class Exits:
             await self._settled(intent, "rejected", error=error_dict(failure))
             raise failure
         await self._settled(intent, "unknown", error=error_dict(failure))
-        if intent is not None:
-            self._desk.reconciler.watch(intent)
         raise Failure(
             Code.OUTCOME_UNKNOWN,
             f"Whether the cancel arrived is not known: {failure.message}",
@@ -216,7 +220,8 @@ class Exits:
         rows = await self._each(venue, symbol, listed, target)
         last = await self._desk.lookup.open_orders(exchange, account, symbol)
         left = None if last.failure else len(last.data)
-        data: dict[str, Any] = {"stillOpen": left, "orders": Table(_COLUMNS, rows)}
+        data: dict[str, Any] = {} if left is None else {"stillOpen": left}
+        data["orders"] = Table(_COLUMNS, rows)
         if before.failure is not None:
             data["unlisted"] = error_dict(before.failure)
         if left == 0:
@@ -253,8 +258,13 @@ class Exits:
 
     # -- the journal ---------------------------------------------------------------------------------------------------
 
-    async def _journalled(self, intent: NewIntent) -> Intent | None:
-        """Record an exit; a journal that cannot be written stops orders, but never a way out."""
+    async def _journalled(self, intent: NewIntent) -> _Record:
+        """Begin to record an exit; a journal that refuses or hangs stops orders, but never a way out."""
+        record = self._desk.own(self._written(intent))
+        await asyncio.wait([record], timeout=_JOURNAL_PATIENCE)
+        return record
+
+    async def _written(self, intent: NewIntent) -> Intent | None:
         try:
             journal = await self._desk.journal()
             return (await journal.reserve(intent, check=_no_limit)).intent
@@ -262,7 +272,13 @@ class Exits:
             log.warning("an exit goes unrecorded", reason=failure.message, kind=intent.kind, exchange=intent.exchange)
             return None
 
-    async def _settled(self, intent: Intent | None, state: IntentState, **facts: Any) -> None:
+    async def _settled(self, record: _Record, state: IntentState, **facts: Any) -> None:
+        """Record what became of an exit, as soon as it is recorded itself."""
+        settling = self._desk.own(self._settle(record, state, facts))
+        await asyncio.wait([settling], timeout=_JOURNAL_PATIENCE)
+
+    async def _settle(self, record: _Record, state: IntentState, facts: dict[str, Any]) -> None:
+        intent = await record
         if intent is None:
             return
         try:
@@ -270,6 +286,9 @@ class Exits:
             await journal.settle(intent.id, state, **facts)
         except Failure as failure:
             log.warning("the outcome of an exit goes unrecorded", reason=failure.message, kind=intent.kind)
+            return
+        if state == "unknown":
+            self._desk.reconciler.watch(intent)
 
 
 def _params(venue: Venue, wanted: Wanted) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ccxt_mcp.call import Call
 from ccxt_mcp.desk.desk import Desk
-from ccxt_mcp.desk.everywhere import ask_everywhere
+from ccxt_mcp.desk.everywhere import ask_everywhere, is_whole
 from ccxt_mcp.desk.exits import Exits, Target
 from ccxt_mcp.desk.shown import shown_order
 from ccxt_mcp.envelope import Envelope, combined
@@ -37,7 +37,7 @@ class History:
         self._exits = exits
 
     async def order(self, target: Target) -> Envelope:
-        """Return one order, by either id; what the journal recorded stands in where the exchange has nothing.
+        """Return one order, by either id; the journal tells its market and the id that the exchange knows.
 
         Raises:
             Failure: ORDER_NOT_FOUND, or why the exchange could not be asked.
@@ -61,7 +61,7 @@ class History:
     async def orders(
         self, exchange: str, account: str | None, status: str, symbol: str | None, since: int | None
     ) -> Envelope:
-        """Return an account's orders, newest first.
+        """Return an account's `orders`, newest first, and whether that is the `whole` of them.
 
         Args:
             exchange: the exchange.
@@ -80,10 +80,11 @@ class History:
         answers = await asyncio.gather(*(ask_everywhere(self._gateway, call) for call in calls))
         if failed := next((answer for answer in answers if not answer.success), None):
             return failed
+        whole = all(is_whole(venue, call, answer.data) for call, answer in zip(calls, answers, strict=True))
         merged = {order["id"]: order for answer in answers for order in answer.data}
         fitting = [order for order in merged.values() if _fits(order, status, since)]
         newest_first = sorted(fitting, key=lambda order: order.get("timestamp") or 0, reverse=True)
-        return Envelope(combined(answers), data=newest_first)
+        return Envelope(combined(answers), data={"orders": newest_first, "whole": whole})
 
     def _methods(self, venue: Venue, status: str) -> list[str]:
         """Return the calls that together list orders of this status."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ccxt_mcp.call import Call
-from ccxt_mcp.desk.everywhere import ask_everywhere, listing_of
+from ccxt_mcp.desk.everywhere import ask_everywhere, is_whole, listing_of
 from ccxt_mcp.desk.plan import id_params
 from ccxt_mcp.desk.prices import decimal_of
 from ccxt_mcp.envelope import Envelope
@@ -169,10 +169,8 @@ class Lookup:
         return Found(order, certain=certain, route="fetchMyTrades")
 
     def _is_whole(self, venue: Venue, method: str, wanted: Wanted, answer: Envelope) -> bool:
-        """Whether a list has fewer rows than a page of it could have had, so that nothing is on another one."""
-        listing = listing_of(venue, method, wanted.symbol)
-        most = listing.most or _ROWS
-        return len(answer.data) < (most if listing.pages else min(most, _ROWS))
+        call = Call(method, wanted.exchange, symbol=wanted.symbol, arguments={"limit": _ROWS})
+        return is_whole(venue, call, answer.data)
 
     async def _ask(self, method: str, wanted: Wanted, arguments: Mapping[str, Any]) -> Envelope:
         given = {name: value for name, value in arguments.items() if value is not None}

@@ -1,13 +1,14 @@
 """Accounts: what they hold, what they did, what they pay, and what they may still do."""
 
 import asyncio
+from dataclasses import replace
 from decimal import Decimal
 from typing import Annotated, Any
 
 from pydantic import Field
 
 from ccxt_mcp.call import Call
-from ccxt_mcp.desk.everywhere import ask_everywhere
+from ccxt_mcp.desk.everywhere import NOT_ALL, ask_everywhere, is_whole
 from ccxt_mcp.desk.prices import decimal_of
 from ccxt_mcp.desk.trading import Trading
 from ccxt_mcp.envelope import Envelope, Table
@@ -15,7 +16,16 @@ from ccxt_mcp.errors import Code, Failure
 from ccxt_mcp.methods import Tier
 from ccxt_mcp.times import parse_moment
 from ccxt_mcp.tools import as_data, tool
-from ccxt_mcp.tools.parameters import Cursor, ExchangeId, ExchangeOrAll, Limit, Moment, OwnAccount, SymbolOrNone
+from ccxt_mcp.tools.parameters import (
+    AccountOrAll,
+    Cursor,
+    ExchangeId,
+    ExchangeOrAll,
+    Limit,
+    Moment,
+    OwnAccount,
+    SymbolOrNone,
+)
 
 _POSITION_COLUMNS = (
     "symbol", "side", "contracts", "notional", "entryPrice", "markPrice", "unrealizedPnl", "leverage", "marginMode",
@@ -114,14 +124,15 @@ async def account_trades(
     arguments: dict[str, Any] = {"limit": 500}
     if since is not None:
         arguments["since"] = parse_moment(since, now_ms=trading.gateway.now_ms())
-    answer = await ask_everywhere(
-        trading.gateway, Call("fetchMyTrades", exchange, symbol=symbol, arguments=arguments, account=account)
-    )
+    call = Call("fetchMyTrades", exchange, symbol=symbol, arguments=arguments, account=account)
+    answer = await ask_everywhere(trading.gateway, call)
+    venue = await trading.gateway.account_venue(exchange, account)
 
     def page(trades: list[dict[str, Any]]) -> dict[str, Any]:
         newest_first = sorted(trades, key=lambda trade: trade.get("timestamp") or 0, reverse=True)
         rows = [[_trade_cell(trade, name) for name in _TRADE_COLUMNS] for trade in newest_first]
-        return {"trades": Table.page(_TRADE_COLUMNS, rows, cursor=cursor, limit=limit)}
+        table = Table.page(_TRADE_COLUMNS, rows, cursor=cursor, limit=limit)
+        return {"trades": table if is_whole(venue, call, trades) else replace(table, note=NOT_ALL)}
 
     return answer.map(page)
 
@@ -163,7 +174,7 @@ async def account_limits(
 async def account_orders_unknown(
     trading: Trading,
     exchange: ExchangeOrAll = "",
-    account: OwnAccount = None,
+    account: AccountOrAll = None,
 ) -> Envelope:
     """Orders whose outcome is not known yet; they are looked for until it is."""
     journal = await trading.desk.journal()

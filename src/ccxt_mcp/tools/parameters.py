@@ -25,6 +25,7 @@ Symbol = Annotated[str, Field(description="BTC/USDT spot, BTC/USDT:USDT perpetua
 Symbols = Annotated[list[str] | None, Field(description="Symbols; default: all.", max_length=200)]
 Account = Annotated[str | None, Field(description="Account to read as.", max_length=64)]
 OwnAccount = Annotated[str | None, Field(description="Account; default: paper.", max_length=64)]
+AccountOrAll = Annotated[str | None, Field(description="Only this account.", max_length=64)]
 SymbolOrNone = Annotated[str | None, Field(description="Only this market.", max_length=100)]
 Amount = Annotated[Decimal, Field(description="How much, in unit.", gt=0), _NUMBER]
 Price = Annotated[Decimal | None, Field(description="Limit price."), _NUMBER]

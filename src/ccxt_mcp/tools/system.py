@@ -14,7 +14,7 @@ from ccxt_mcp.methods import Tier
 from ccxt_mcp.text import clean_text
 from ccxt_mcp.times import parse_moment
 from ccxt_mcp.tools import tool
-from ccxt_mcp.tools.parameters import Cursor, ExchangeOrAll, Limit, Moment, OwnAccount
+from ccxt_mcp.tools.parameters import AccountOrAll, Cursor, ExchangeOrAll, Limit, Moment
 
 _ROW = ("seq", "time_ms", "event", "who", "tool", "exchange", "account", "client_order_id")
 
@@ -29,7 +29,7 @@ async def system_health(gateway: Gateway) -> Envelope:
 async def system_audit(
     trading: Trading,
     exchange: ExchangeOrAll = "",
-    account: OwnAccount = None,
+    account: AccountOrAll = None,
     client_order_id: Annotated[str | None, Field(description="Only this order.", max_length=64)] = None,
     since: Moment = None,
     limit: Limit = 50,

@@ -1,5 +1,6 @@
 """Trading: orders are placed, modified, cancelled and looked up; leverage is set."""
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
@@ -7,6 +8,7 @@ from mcp.server.mcpserver import Context
 from pydantic import Field
 
 from ccxt_mcp.desk.changes import Change
+from ccxt_mcp.desk.everywhere import NOT_ALL
 from ccxt_mcp.desk.exits import Target
 from ccxt_mcp.desk.plan import Placement
 from ccxt_mcp.desk.trading import Trading
@@ -167,9 +169,10 @@ async def trade_fetch_orders(
     start = None if since is None else parse_moment(since, now_ms=trading.gateway.now_ms())
     answer = await trading.history.orders(exchange, account, status, symbol, start)
 
-    def page(orders: list[dict[str, Any]]) -> dict[str, Any]:
-        rows = [[order.get(name) for name in _ORDER_COLUMNS] for order in orders]
-        return {"orders": Table.page(_ORDER_COLUMNS, rows, cursor=cursor, limit=limit)}
+    def page(found: dict[str, Any]) -> dict[str, Any]:
+        rows = [[order.get(name) for name in _ORDER_COLUMNS] for order in found["orders"]]
+        table = Table.page(_ORDER_COLUMNS, rows, cursor=cursor, limit=limit)
+        return {"orders": table if found["whole"] else replace(table, note=NOT_ALL)}
 
     return answer.map(page)
 
