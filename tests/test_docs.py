@@ -8,6 +8,7 @@ import json
 import re
 import shlex
 import tomllib
+from itertools import takewhile
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, get_args
@@ -22,13 +23,16 @@ import ccxt_mcp
 from ccxt_mcp.cli.arguments import parse_arguments, type_of
 from ccxt_mcp.cli.commands import app
 from ccxt_mcp.cli.terminal import answer_view
-from ccxt_mcp.methods import METHODS
+from ccxt_mcp.methods import ALLOWED, METHODS
+from ccxt_mcp.orders.limits import defaults
 from ccxt_mcp.server import build_server
 from ccxt_mcp.settings import Settings
 from ccxt_mcp.simulator import FaultKind
 from ccxt_mcp.tools import tool_catalogue
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from mcp.types import Tool
 
 ROOT = Path(__file__).parent.parent
@@ -38,6 +42,7 @@ PAGES = sorted(
 )
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 WORD = re.compile(r"(?<![\w./])[a-z][A-Za-z]+(?![\w/])")
+UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")  # whose parts may look like words
 CHANGING = {"yes", "no", "buy", "sell"}  # facts of the moment, not of the form
 COMMANDS: dict[str, Any] = vars(get_command(app))["commands"]
 
@@ -52,11 +57,17 @@ class Block(NamedTuple):
 
 
 class Example(NamedTuple):
-    """A command of a page and the output that the page shows."""
+    """A command and the output that a page shows for it."""
 
-    page: str
     command: str
     output: str
+
+
+class Sitting(NamedTuple):
+    """The calls of one block of a page, which a reader makes one after the other."""
+
+    page: str
+    examples: tuple[Example, ...]
 
 
 def blocks(page: Path, *languages: str) -> list[Block]:
@@ -71,20 +82,25 @@ def prose(page: Path) -> str:
 
 
 def commands(page: Path) -> list[str]:
-    lines = [line for block in blocks(page, "sh", "console") for line in block.text.splitlines()]
-    lines = [line.removeprefix("$ ").partition(" # ")[0].strip() for line in lines]
+    lines = [line for block in blocks(page, "sh") for line in block.text.splitlines()]
+    lines += re.findall(r"^\$ (.+)$", "".join(block.text for block in blocks(page, "console")), re.MULTILINE)
+    lines = [line.partition(" # ")[0].strip() for line in lines]
     return [line for line in lines if line.startswith("ccxt-mcp")]
 
 
-def examples() -> list[Example]:
-    """Every call on a page that needs no network and no configuration."""
-    found: list[Example] = []
+def sittings() -> list[Sitting]:
+    """Every block of calls on a page that need no network and no configuration."""
+    found: list[Sitting] = []
     for page, name in zip(PAGES, NAMES, strict=True):
         for block in blocks(page, "console"):
-            for part in re.split(r"^\$ ", block.text, flags=re.MULTILINE)[1:]:
-                command, _, output = part.partition("\n")
-                if command.startswith("ccxt-mcp call") and "simulator_" not in command:
-                    found.append(Example(name, command, output))
+            parts = [part.partition("\n") for part in re.split(r"^\$ ", block.text, flags=re.MULTILINE)[1:]]
+            calls = tuple(
+                Example(command, output)
+                for command, _, output in parts
+                if command.startswith("ccxt-mcp call") and "simulator_" not in command
+            )
+            if calls:
+                found.append(Sitting(name, calls))
     return found
 
 
@@ -131,9 +147,13 @@ def test_the_readme_names_each_tool_once_and_no_other() -> None:
 def test_each_command_on_a_page_is_understood(page: Path, tools: dict[str, Tool]) -> None:
     for command in commands(page):
         words = shlex.split(command)[1:]
-        name, *rest = words or ["serve"]
+        name, *rest = list(takewhile(lambda word: word not in {"|", "<", ">"}, words)) or ["serve"]
         assert name in COMMANDS, command
-        parsed = COMMANDS[name].make_context(name, list(rest))
+        understood: Any = COMMANDS[name]
+        while rest and (inner := getattr(understood, "commands", {}).get(rest[0])) is not None:
+            understood, rest = inner, rest[1:]
+        assert not hasattr(understood, "commands"), command
+        parsed = understood.make_context(name, list(rest))
         if name == "call":
             tool = parsed.params["tool"]
             parse_arguments(tool, tools[tool].input_schema, parsed.params["words"] or [])
@@ -141,22 +161,31 @@ def test_each_command_on_a_page_is_understood(page: Path, tools: dict[str, Tool]
         assert name in COMMANDS, name
 
 
-@pytest.mark.parametrize("example", examples(), ids=lambda example: f"{example.page}: {example.command[14:60]}")
-async def test_each_example_shows_what_the_command_says(example: Example, settings: Settings) -> None:
-    name, *words = shlex.split(example.command)[2:]
-    as_json = "--json" in words
-    server = build_server(settings)
-    schema = next(tool.input_schema for tool in await server.list_tools() if tool.name == name)
+@pytest.mark.parametrize("sitting", sittings(), ids=lambda one: f"{one.page}: {one.examples[0].command[14:60]}")
+async def test_each_example_shows_what_the_command_says(sitting: Sitting, settings: Settings) -> None:
+    server = build_server(settings.model_copy(update={"toolsets": ("all",)}))
     async with Client(server) as client:
-        arguments = parse_arguments(name, schema, [word for word in words if word != "--json"])
-        envelope: dict[str, Any] = (await client.call_tool(name, arguments)).structured_content or {}
+        listed = {tool.name: tool.input_schema for tool in (await client.list_tools()).tools}
+        envelopes: list[dict[str, Any]] = []
+        for example in sitting.examples:
+            name, *words = [word for word in shlex.split(example.command)[2:] if word != "--json"]
+            arguments = parse_arguments(name, listed[name], words)
+            envelopes.append((await client.call_tool(name, arguments)).structured_content or {})
+    for example, envelope in zip(sitting.examples, envelopes, strict=True):
+        check_output(example, envelope)
+
+
+def check_output(example: Example, envelope: dict[str, Any]) -> None:
+    name = shlex.split(example.command)[2]
+    as_json = "--json" in example.command
     drawn = io.StringIO()
     if as_json:
         drawn.write(orjson.dumps(envelope).decode())
         assert json.loads(example.output).keys() == envelope.keys()
     else:
         Console(file=drawn, width=100, highlight=False, emoji=False).print(answer_view(name, envelope))
-    assert set(WORD.findall(example.output)) <= set(WORD.findall(drawn.getvalue())) | CHANGING
+    missing = set(WORD.findall(UUID.sub("", example.output))) - set(WORD.findall(drawn.getvalue())) - CHANGING
+    assert not missing, drawn.getvalue()
     assert re.findall(r"TAPS\d{3} \w+", example.output) == re.findall(r"TAPS\d{3} \w+", drawn.getvalue())
 
 
@@ -205,8 +234,8 @@ def test_each_make_target_on_a_page_exists(page: Path) -> None:
 
 def test_the_map_of_the_house_shows_each_room() -> None:
     rooms = next(block.text for block in blocks(ROOT / "docs/architecture.md") if "src/ccxt_mcp/" in block.text)
-    files = [*PACKAGE.glob("*.py"), *(path for room in ("guards", "exchanges", "analytics", "tools", "cli")
-             for path in (PACKAGE / room).glob("*.py"))]  # fmt: skip
+    shown = ("guards", "exchanges", "analytics", "orders", "journal", "paper", "desk", "tools", "cli")
+    files = [*PACKAGE.glob("*.py"), *(path for room in shown for path in (PACKAGE / room).glob("*.py"))]
     missing = {path.stem for path in files if path.stem != "__init__"} - set(re.findall(r"\w+", rooms))
     assert not missing
     assert {path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"} <= set(
@@ -232,6 +261,54 @@ def test_each_fault_of_the_simulator_stands_on_its_page() -> None:
     assert set(get_args(FaultKind)) == {
         kind for cell in re.findall(r"^\| (`.+?) \|", page, re.MULTILINE) for kind in re.findall(r"`(\w+)`", cell)
     }
+
+
+def test_the_page_of_tools_names_those_that_are_not_in_the_default_toolset() -> None:
+    paragraph = re.search(
+        r"^\*\*Toolsets\.\*\*(.+?)\n\n", (ROOT / "docs/tools.md").read_text(), re.DOTALL | re.MULTILINE
+    )
+    assert paragraph is not None
+    beyond = {name for name, spec in tool_catalogue().items() if not spec.default}
+    assert set(re.findall(r"`(\w+)`", paragraph[1])) & set(tool_catalogue()) == beyond
+
+
+# -- the page on safety ------------------------------------------------------------------------------------------------
+
+SAFETY = ROOT / "docs/safety.md"
+HELD_BY = re.compile(r"`([\w/]+\.py)::([tT]est\w+)`")
+
+
+def claims() -> Iterator[list[str]]:
+    """Yield the rows of the tables whose last column says which test holds them."""
+    for table in re.findall(r"(?:^\|.*\|\n)+", SAFETY.read_text(), re.MULTILINE):
+        head, _, *rows = table.splitlines()
+        if head.endswith("| held by |"):
+            yield from ([cell.strip() for cell in row.strip("|").split(" | ")] for row in rows)
+
+
+@pytest.mark.parametrize(("file", "test"), sorted(set(HELD_BY.findall(SAFETY.read_text()))))
+def test_each_test_that_the_page_on_safety_names_exists(file: str, test: str) -> None:
+    assert re.search(rf"^(?:(?:async )?def {test}\(|{test} = )", (ROOT / "tests" / file).read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("claim", list(claims()), ids=lambda claim: claim[0][:60])
+def test_each_claim_on_the_page_on_safety_names_a_test(claim: list[str]) -> None:
+    assert HELD_BY.search(claim[-1])
+
+
+@pytest.mark.parametrize("limit", sorted({*defaults("live"), *defaults("paper")}))
+def test_the_page_on_safety_tells_the_default_of_each_limit(limit: str) -> None:
+    def shown(values: Mapping[str, Any]) -> str:
+        return f"{values[limit]:,}" if limit in values else "–"
+
+    row = f"| `{limit}` | {shown(defaults('live'))} | {shown(defaults('paper'))} |"
+    assert row in SAFETY.read_text()
+    assert defaults("paper") == defaults("simulated") == defaults("testnet")
+
+
+def test_the_page_on_safety_tells_what_each_tier_allows() -> None:
+    rows = re.findall(r"^\| `(\w+)` \|", SAFETY.read_text(), re.MULTILINE)
+    assert tuple(word for word in rows if word in ALLOWED) == ALLOWED
 
 
 def test_the_newest_entry_of_the_changelog_is_this_version() -> None:
