@@ -128,13 +128,19 @@ class Gateway:
                 self._writes[key] = self._writes.get(key, 0) + 1
         return Sent("accepted", self._metadata(call, _request_id(), key), value)
 
-    async def account_venue(self, exchange: str, account: str | None = None) -> Venue:
+    async def account_venue(self, exchange: str, account: str | None = None, *, method: str = "fetchBalance") -> Venue:
         """Return the exchange as an account sees it, with its markets loaded.
 
+        Args:
+            exchange: the exchange's id.
+            account: the account's name; None for the exchange's default.
+            method: what is to be done with it.
+
         Raises:
-            Failure: credentials are missing, private data is not allowed, or what opening met.
+            Failure: the method is not allowed there, which is told before anything is asked; credentials are missing,
+                or what opening met.
         """
-        key = self._key(Call("fetchBalance", exchange, account=account), METHODS["fetchBalance"])
+        key = self._key(Call(method, exchange, account=account), METHODS[method])
         with rates.until(min(self._clock() + self.settings.deadline, _until.get())):
             return await self._open(key)
 

@@ -74,6 +74,7 @@ async def test_play_money_needs_less_than_real_money(tmp_path: Path) -> None:
         refused = error(await house.ask("trade_create_order", EXCHANGE, account=ACCOUNT, **small))
         assert (refused["code"], refused["reason"]) == ("TAPS010", "tier_not_allowed")
         assert "--allow trade" in refused["message"]
+        assert not kraken.asked  # not even which markets there are
         for tool, arguments in (
             ("trade_cancel_order", {"order_id": "O1"}),
             ("trade_cancel_all", {}),

@@ -295,7 +295,7 @@ class Desk:
         """
         if (wanted := placement.order.client_order_id) is None:
             return None
-        venue = await self.gateway.account_venue(placement.exchange, placement.account)
+        venue = await self.gateway.account_venue(placement.exchange, placement.account, method="createOrder")
         exchange, account = venue.key.exchange, venue.key.account or ""
         if (known := await journal.get(exchange, account, wanted)) is None:
             return None

@@ -20,7 +20,6 @@ from ccxt_mcp.errors import Code, Failure
 from ccxt_mcp.exchanges.quirks import CANCELS_AS, lineage
 from ccxt_mcp.exchanges.venue import Venue
 from ccxt_mcp.journal import Intent, IntentKind, IntentState, NewIntent
-from ccxt_mcp.methods import METHODS, permit
 
 log = structlog.get_logger(__name__)
 
@@ -104,9 +103,7 @@ class Exits:
         Raises:
             Failure: the account does not exist, or the operator allows no orders on it.
         """
-        venue = await self._gateway.account_venue(target.exchange, target.account)
-        permit(METHODS["cancelOrder"].tier, mode=venue.key.mode, allow=self._gateway.settings.allow)
-        return venue
+        return await self._gateway.account_venue(target.exchange, target.account, method="cancelOrder")
 
     async def wanted(self, venue: Venue, target: Target) -> Wanted:
         """Return what is known of an order: what the journal recorded fills in what the caller left out.

@@ -16,7 +16,6 @@ from ccxt_mcp.envelope import Envelope, error_dict
 from ccxt_mcp.errors import Code, Failure
 from ccxt_mcp.exchanges.venue import Venue
 from ccxt_mcp.journal import Intent, NewIntent
-from ccxt_mcp.methods import METHODS, permit
 from ccxt_mcp.orders.limits import Limits, check_leverage
 from ccxt_mcp.orders.market import MarketRules
 from ccxt_mcp.orders.rules import check_leverage as in_bounds
@@ -50,8 +49,7 @@ class Leverage:
         Raises:
             Failure: out of the market's or the account's bounds, not agreed to, refused, or OUTCOME_UNKNOWN.
         """
-        venue = await self._gateway.account_venue(target.exchange, target.account)
-        permit(METHODS["setLeverage"].tier, mode=venue.key.mode, allow=self._gateway.settings.allow)
+        venue = await self._gateway.account_venue(target.exchange, target.account, method="setLeverage")
         venue.require("setLeverage")
         symbol = venue.resolve(target.symbol or "")
         account = venue.key.account or ""

@@ -16,7 +16,6 @@ from ccxt_mcp.errors import Code, Failure
 from ccxt_mcp.exchanges.terms import OrderTerms
 from ccxt_mcp.exchanges.venue import Venue, VenueKey
 from ccxt_mcp.gateway import Gateway
-from ccxt_mcp.methods import METHODS, permit
 from ccxt_mcp.orders.client_ids import create_params, fits, lookup_params, new_client_id
 from ccxt_mcp.orders.facts import OrderFacts
 from ccxt_mcp.orders.limits import Limits, needs_confirmation
@@ -140,8 +139,7 @@ class Planner:
             Failure: the order breaks a rule of the market, the account does not exist, or orders are not allowed.
         """
         exchange = placement.exchange
-        venue = await self._gateway.account_venue(exchange, placement.account)
-        permit(METHODS["createOrder"].tier, mode=venue.key.mode, allow=self._gateway.settings.allow)
+        venue = await self._gateway.account_venue(exchange, placement.account, method="createOrder")
         venue.require("createOrder")
         account = venue.key.account or ""
         order = replace(placement.order, symbol=venue.resolve(placement.order.symbol))

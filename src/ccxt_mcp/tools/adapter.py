@@ -1,6 +1,7 @@
 """The adapter between our tools and the SDK: small schemas, one envelope, no error that says nothing."""
 
 from collections.abc import Sequence
+from decimal import Decimal
 from difflib import get_close_matches
 from functools import partial, update_wrapper
 from inspect import signature
@@ -159,6 +160,9 @@ def _named(arguments: dict[str, Any], name: str) -> str | None:
 
 
 def _first_problem(error: ValidationError) -> str:
-    problem = error.errors(include_input=False, include_url=False, include_context=False)[0]
+    """Return what is wrong with the first argument that is; only numbers are repeated, for a text may be a secret."""
+    problem = error.errors(include_url=False, include_context=False)[0]
     place = ".".join(str(part) for part in problem["loc"][:1]) or "arguments"
-    return f"{place}: {problem['msg'][:200]}."
+    given = problem["input"] if len(problem["loc"]) == 1 else None
+    value = f" is {given:.12g}" if isinstance(given, int | float | Decimal) and not isinstance(given, bool) else ""
+    return f"{place}{value}: {problem['msg'][:200]}."
