@@ -219,7 +219,11 @@ async def test_funding_of_a_spot_market_is_refused_with_a_perpetual_to_try(ask: 
     [
         ("market_ohlcv", {"symbol": "BTC/USDT", "timeframe": "7m"}, "1m, 3m, 5m"),
         ("market_ohlcv", {"symbol": "BTC/USDT", "since": "soon"}, "since"),
-        ("market_ohlcv", {"symbol": "BTC/USDT", "limit": 0}, "limit is 0: Input should be greater than or equal to 1."),
+        (
+            "market_ohlcv",
+            {"symbol": "BTC/USDT", "limit": 0},
+            "limit: Input should be greater than or equal to 1, not 0.",
+        ),
         ("market_ticker", {"symbol": "BTC/USDT", "fields": ["lastt"]}, "last"),
         ("market_tickers", {"cursor": "x"}, "cursor"),
         ("exchange_markets", {"type": "spots"}, "type"),

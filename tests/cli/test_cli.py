@@ -239,7 +239,7 @@ async def test_ctrl_c_ends_a_call_at_once_and_quietly(tmp_path: Path):
             await asked.wait()
             process.send_signal(signal.SIGINT)
             output, errors = await process.communicate()
-    assert (process.returncode, output, errors) == (130, b"", b"")
+    assert (process.returncode, output, errors) == (130, b"", b""), output.decode()
 
 
 @needs_posix

@@ -1,7 +1,6 @@
 """The adapter between our tools and the SDK: small schemas, one envelope, no error that says nothing."""
 
 from collections.abc import Sequence
-from decimal import Decimal
 from difflib import get_close_matches
 from functools import partial, update_wrapper
 from inspect import signature
@@ -160,9 +159,12 @@ def _named(arguments: dict[str, Any], name: str) -> str | None:
 
 
 def _first_problem(error: ValidationError) -> str:
-    """Return what is wrong with the first argument that is; only numbers are repeated, for a text may be a secret."""
+    """Return what is wrong with the first argument that is.
+
+    Only a number that is out of bounds is repeated: anything else may be a secret.
+    """
     problem = error.errors(include_url=False, include_context=False)[0]
     place = ".".join(str(part) for part in problem["loc"][:1]) or "arguments"
-    given = problem["input"] if len(problem["loc"]) == 1 else None
-    value = f" is {given:.12g}" if isinstance(given, int | float | Decimal) and not isinstance(given, bool) else ""
-    return f"{place}{value}: {problem['msg'][:200]}."
+    bound = problem["type"].startswith(("greater_than", "less_than"))
+    given = problem["input"] if bound and isinstance(problem["input"], int | float) else None
+    return f"{place}: {problem['msg'][:200]}{'' if given is None else f', not {given:.12g}'}."
