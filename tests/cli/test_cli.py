@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -215,7 +216,16 @@ async def test_a_port_that_is_taken_is_said_without_a_traceback(environment: dic
     assert "Traceback" not in done.stderr
 
 
+@pytest.fixture
+def heeding_ctrl_c() -> Iterator[None]:
+    """Processes that are started here heed SIGINT, also where these tests run in the background of a shell."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @needs_posix
+@pytest.mark.usefixtures("heeding_ctrl_c")
 async def test_ctrl_c_ends_a_call_at_once_and_quietly(tmp_path: Path):
     """The exchange takes the connection and never answers."""
     asked = asyncio.Event()
