@@ -10,7 +10,8 @@ import pytest
 
 from ccxt_mcp.exchanges.lazy import ccxt_version
 from ccxt_mcp.exchanges.store import MarketStore
-from ccxt_mcp.simulator import Simulator
+from ccxt_mcp.simulator import Fault, Simulator
+from ccxt_mcp.simulator.faults import FaultKind
 from desk.house import SPOT, SWAP, House, data, error, open_house, rows
 
 
@@ -246,6 +247,16 @@ async def test_leverage_is_set_and_told_again_without_harm(house: House) -> None
     data(await house.order(symbol=SWAP))
     (held,) = rows(data(await house.ask("account_positions"))["positions"])
     assert held["leverage"] == 5
+
+
+@pytest.mark.parametrize(("fault", "reason"), [("429", "rate_limited"), ("drop", "outcome_unknown")])
+async def test_a_leverage_that_fails_is_told_with_the_margin_mode_that_is_set(
+    house: House, fault: FaultKind, reason: str
+) -> None:
+    house.simulator.faults.set(Fault(fault, path="/v5/position/set-leverage"))
+    refused = error(await house.ask("trade_set_leverage", symbol=SWAP, leverage=5, margin_mode="isolated"))
+    assert refused["reason"] == reason
+    assert refused["message"].startswith("The margin mode is isolated. ")
 
 
 @pytest.mark.parametrize(
