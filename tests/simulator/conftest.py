@@ -8,6 +8,7 @@ import pytest
 from ccxt_mcp.simulator import Simulator
 from simulator.clients import bybit, trader
 from simulator.clocks import Clock, FastClock
+from simulator.sockets import Client, Wire
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -49,4 +50,29 @@ async def live() -> AsyncIterator[Any]:
 async def trader_fixture(simulator: Simulator, clock: Clock) -> AsyncIterator[Any]:
     """The unmodified REST class of ccxt with the simulator's key."""
     async with trader(simulator, clock) as exchange:
+        yield exchange
+
+
+@pytest.fixture
+async def spot(http: aiohttp.ClientSession) -> AsyncIterator[Client]:
+    async with http.ws_connect("/v5/public/spot") as socket:
+        yield Client(socket)
+
+
+@pytest.fixture
+async def linear(http: aiohttp.ClientSession) -> AsyncIterator[Client]:
+    async with http.ws_connect("/v5/public/linear") as socket:
+        yield Client(socket)
+
+
+@pytest.fixture
+async def wire(http: aiohttp.ClientSession, clock: Clock) -> AsyncIterator[Wire]:
+    async with http.ws_connect("/v5/private") as socket:
+        yield Wire(socket, clock)
+
+
+@pytest.fixture
+async def pro(simulator: Simulator, clock: Clock) -> AsyncIterator[Any]:
+    """The unmodified pro class of ccxt with the simulator's key."""
+    async with trader(simulator, clock, pro=True) as exchange:
         yield exchange

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
 from typing import TYPE_CHECKING, Any
 
 import ccxt.async_support as ccxt
@@ -13,24 +12,16 @@ from ccxt.test.exchange.base.test_order import test_order as check_order
 from ccxt.test.exchange.base.test_position import test_position as check_position
 from ccxt.test.exchange.base.test_trade import test_trade as check_trade
 
-from ccxt_mcp.simulator import API_KEY, API_SECRET, Fault, Simulator
+from ccxt_mcp.simulator import Fault, Simulator
 from simulator.clients import heard, trader
+from simulator.sockets import Wire
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     import aiohttp
 
     from simulator.clocks import Clock
 
 SPOT, SWAP = "BTC/USDT", "BTC/USDT:USDT"
-
-
-@pytest.fixture
-async def pro(simulator: Simulator, clock: Clock) -> AsyncIterator[Any]:
-    """The unmodified pro class of ccxt with the simulator's key."""
-    async with trader(simulator, clock, pro=True) as exchange:
-        yield exchange
 
 
 async def place(exchange: Any, clock: Clock, symbol: str = SPOT) -> Any:
@@ -103,40 +94,6 @@ async def test_a_wrong_secret_cannot_listen(simulator: Simulator, clock: Clock) 
         exchange.secret = "wrong"
         with pytest.raises(ccxt.AuthenticationError):
             await exchange.watch_orders()
-
-
-class Wire:
-    """A bare private WebSocket."""
-
-    def __init__(self, socket: aiohttp.ClientWebSocketResponse, clock: Clock) -> None:
-        self.socket = socket
-        self.clock = clock
-
-    async def call(self, op: str, *arguments: object) -> Any:
-        await self.socket.send_json({"op": op, "args": arguments, "req_id": "7"})
-        return await self.receive()
-
-    async def receive(self) -> Any:
-        return await self.socket.receive_json(timeout=5)
-
-    async def auth(self, key: str = API_KEY, secret: str = API_SECRET, ahead: int = 10_000) -> Any:
-        expires = self.clock.ms + ahead
-        sign = hmac.new(secret.encode(), f"GET/realtime{expires}".encode(), "sha256").hexdigest()
-        return await self.call("auth", key, expires, sign)
-
-    async def news(self) -> list[Any]:
-        """Everything that has been sent, up to the answer to a ping."""
-        await self.socket.send_json({"op": "ping"})
-        found: list[Any] = []
-        while (message := await self.receive())["op" if "op" in message else "topic"] != "pong":
-            found.append(message)
-        return found
-
-
-@pytest.fixture
-async def wire(http: aiohttp.ClientSession, clock: Clock) -> AsyncIterator[Wire]:
-    async with http.ws_connect("/v5/private") as socket:
-        yield Wire(socket, clock)
 
 
 async def test_who_is_not_known_hears_nothing(wire: Wire, trader: Any) -> None:

@@ -8,49 +8,11 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 
-from ccxt_mcp.simulator import Fault, Simulator, stream
+from ccxt_mcp.simulator import Simulator, StreamCount, connection
+from simulator.sockets import Client, Wire
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from simulator.clocks import Clock
-
-
-class Client:
-    """A bare WebSocket client."""
-
-    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        self.socket = socket
-
-    async def call(self, op: str, *topics: str) -> Any:
-        await self.socket.send_json({"op": op, "args": topics, "req_id": "r1"})
-        return await self.receive()
-
-    async def subscribe(self, *topics: str) -> None:
-        assert (await self.call("subscribe", *topics))["success"] is True
-
-    async def receive(self) -> Any:
-        return await self.socket.receive_json(timeout=5)
-
-    async def news(self) -> list[Any]:
-        """Everything that has been sent, up to the answer to a ping."""
-        await self.socket.send_json({"op": "ping"})
-        found: list[Any] = []
-        while (message := await self.receive()).get("ret_msg") != "pong":
-            found.append(message)
-        return found
-
-
-@pytest.fixture
-async def spot(http: aiohttp.ClientSession) -> AsyncIterator[Client]:
-    async with http.ws_connect("/v5/public/spot") as socket:
-        yield Client(socket)
-
-
-@pytest.fixture
-async def linear(http: aiohttp.ClientSession) -> AsyncIterator[Client]:
-    async with http.ws_connect("/v5/public/linear") as socket:
-        yield Client(socket)
 
 
 async def rest(http: aiohttp.ClientSession, path: str, **query: str | int) -> Any:
@@ -225,7 +187,7 @@ async def test_closing_the_simulator_ends_its_connections(clock: Clock) -> None:
 async def test_a_client_that_does_not_read_is_cut_off_and_the_others_go_on(
     simulator: Simulator, linear: Client, spot: Client, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream, "PATIENCE", 0.05)
+    monkeypatch.setattr(connection, "PATIENCE", 0.05)
     await linear.subscribe(*(f"orderbook.{levels}.BTCUSDT" for levels in (200, 500, 1000)))
     await spot.subscribe("tickers.BTCUSDT")
     await spot.news()
@@ -233,7 +195,7 @@ async def test_a_client_that_does_not_read_is_cut_off_and_the_others_go_on(
         clock.now += 60
         await simulator.publish()
         assert [message["topic"] for message in await spot.news()] == ["tickers.BTCUSDT"]
-        if linear.socket.closed:
+        if not simulator.streams()["/v5/public/linear"].connections:
             break
     ends = {aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.CLOSING, aiohttp.WSMsgType.ERROR}
     while (await linear.socket.receive(timeout=5)).type not in ends:
@@ -253,7 +215,81 @@ async def test_a_restarted_simulator_supplies_again(clock: Clock) -> None:
             await simulator.close()
 
 
-async def test_faults_reach_the_handshake(simulator: Simulator, http: aiohttp.ClientSession) -> None:
-    simulator.faults.set(Fault("503", path="/v5/public"))
-    with pytest.raises(aiohttp.WSServerHandshakeError, match="503"):
-        await http.ws_connect("/v5/public/spot")
+async def test_the_numbers_of_a_book_have_no_hole_and_are_the_same_for_all(
+    simulator: Simulator, http: aiohttp.ClientSession, spot: Client, clock: Clock
+) -> None:
+    topic = "orderbook.50.BTCUSDT"
+    await spot.subscribe(topic)
+    for _ in range(5):
+        clock.now += 1
+        await simulator.publish()
+    heard = [message["data"] for message in await spot.news()]
+    assert [book["u"] for book in heard] == [heard[0]["u"] + i for i in range(6)]
+    clock.now += 1
+    async with http.ws_connect("/v5/public/spot") as socket:
+        late = Client(socket)
+        await late.subscribe(topic)
+        (snapshot,) = await late.news()
+        (delta,) = await spot.news()
+        assert (snapshot["type"], delta["type"]) == ("snapshot", "delta")
+        assert snapshot["data"]["u"] == delta["data"]["u"] == heard[-1]["u"] + 1
+        clock.now += 1
+        await simulator.publish()
+        assert await late.news() == await spot.news()
+    told = await rest(http, "orderbook", category="spot", symbol="BTCUSDT", limit=50)
+    assert told["seq"] == told["u"] > delta["data"]["seq"]
+
+
+async def test_who_subscribes_again_begins_with_a_snapshot_whose_number_goes_on(
+    simulator: Simulator, http: aiohttp.ClientSession, spot: Client, clock: Clock
+) -> None:
+    topic = "orderbook.50.BTCUSDT"
+    await spot.subscribe(topic)
+    (before,) = await spot.news()
+    reply = await spot.call("unsubscribe", topic)
+    assert {**reply, "conn_id": ""} == {
+        "success": True, "ret_msg": "", "conn_id": "", "req_id": "r1", "op": "unsubscribe",
+    }  # fmt: skip
+    clock.now += 60
+    await simulator.publish()
+    await spot.subscribe(topic)
+    (after,) = await spot.news()
+    told = await rest(http, "orderbook", category="spot", symbol="BTCUSDT", limit=50)
+    assert (after["type"], after["data"]["u"]) == ("snapshot", before["data"]["u"] + 1)
+    assert (after["data"]["b"], after["data"]["seq"]) == (told["b"], told["seq"])
+
+
+async def test_each_subscriber_of_a_candle_gets_the_one_being_formed(spot: Client, http: aiohttp.ClientSession) -> None:
+    await spot.subscribe("kline.1.BTCUSDT", "tickers.BTCUSDT")
+    async with http.ws_connect("/v5/public/spot") as socket:
+        late = Client(socket)
+        await late.subscribe("kline.1.BTCUSDT", "tickers.BTCUSDT")
+        assert await late.news() == await spot.news()
+
+
+async def test_what_is_open_and_subscribed_is_counted(
+    simulator: Simulator, http: aiohttp.ClientSession, spot: Client, wire: Wire
+) -> None:
+    async def told() -> Any:
+        async with http.get("/_simulator/streams") as reply:
+            return await reply.json()
+
+    await wire.auth()
+    await wire.call("subscribe", "order", "wallet")
+    await spot.subscribe("tickers.BTCUSDT", "kline.1.BTCUSDT")
+    async with http.ws_connect("/v5/public/spot") as socket:
+        await Client(socket).subscribe("tickers.BTCUSDT")
+        assert await told() == {
+            "/v5/public/spot": {"connections": 2, "topics": {"kline.1.BTCUSDT": 1, "tickers.BTCUSDT": 2}},
+            "/v5/public/linear": {"connections": 0, "topics": {}},
+            "/v5/private": {"connections": 1, "topics": {"order": 1, "wallet": 1}},
+        }
+    await spot.news()
+    await spot.call("unsubscribe", "tickers.BTCUSDT")
+    while simulator.streams()["/v5/public/spot"].connections > 1:
+        await told()
+    assert simulator.streams()["/v5/public/spot"] == StreamCount(1, {"kline.1.BTCUSDT": 1})
+    await spot.socket.close()
+    await wire.socket.close()
+    while any(count != StreamCount(0, {}) for count in simulator.streams().values()):
+        await told()

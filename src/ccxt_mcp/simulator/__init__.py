@@ -1,6 +1,7 @@
 """An exchange simulator on loopback that speaks Bybit v5 REST and WebSocket."""
 
 from .config import ccxt_config
+from .connection import StreamCount
 from .faults import Fault, FaultKind, Faults
 from .keys import API_KEY, API_SECRET, BALANCES, KEYS, PERMISSIONS, Key
 from .run import run
@@ -17,6 +18,7 @@ __all__ = [
     "Faults",
     "Key",
     "Simulator",
+    "StreamCount",
     "ccxt_config",
     "run",
 ]

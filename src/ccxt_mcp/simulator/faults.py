@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from random import Random
 from typing import Any, Literal, cast, get_args
 
+import orjson
+
 FaultKind = Literal[
     "latency",  # answer, but `seconds` later
     "429",  # 429 with Bybit's body 10006, and Retry-After when `retry_after` is set
@@ -29,17 +31,33 @@ FaultKind = Literal[
     "execute_late",  # the request is executed `seconds` later, whether or not the client still waits
     "blank_ticker",  # REST tickers without any price; other paths are left alone
     "clock_skew",  # the server's clock is `skew_ms` off
+    # The others strike the messages of WebSockets, never a request or a handshake.
+    "close",  # the WebSocket is closed with `code` instead of the message
+    "silence",  # the message is not sent; the connection stays
+    "delay",  # the message is sent `seconds` later, and what follows it not before
+    "duplicate",  # the message is sent twice
+    "skip",  # an increment (a delta, trades, news of an account) is not sent; what stands for itself is
+    "garbage",  # instead of the message half of its JSON is sent, the next time JSON of the wrong shape
 ]
 
-_MESSAGES = "/v5/private/"
-_OF_MESSAGES = {"latency", "hang", "drop"}
+_OF_MESSAGES = {"close", "silence", "delay", "duplicate", "skip", "garbage"}
+_OF_BOTH = {"latency", "hang", "drop"}
+_DELAYS = {"latency", "delay"}
+_STREAMS = ("/v5/public/spot/", "/v5/public/linear/", "/v5/private/")
+"""What the paths of messages begin with; no request has such a path."""
+
+_TYPES = {"kind": str, "path": str, "code": int}
+_CLOSE_CODES = {*range(1000, 1004), *range(1007, 1015), *range(3000, 5000)}
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
     """One fault, limited to paths that contain `path`, to the next `times` requests, and to a `probability`.
 
-    A clock skew holds until it is cleared; it ignores the three limits.
+    Messages of WebSockets have the path of their stream and topic, such as '/v5/public/spot/tickers.BTCUSDT', and
+    faults of their own; `latency`, `hang` and `drop` strike them where `path` begins with that of a stream and a
+    slash. Answers on a WebSocket, such as '/v5/private/auth', are struck only where `path` is just that. A clock skew
+    holds until it is cleared; it ignores the three limits. `code` is that of a `close`.
     """
 
     kind: FaultKind
@@ -49,12 +67,15 @@ class Fault:
     seconds: float = 0.0
     retry_after: float | None = None
     skew_ms: int = 0
+    code: int = 1012
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(FaultKind):
             raise ValueError(f"kind: {self.kind!r} is none of {', '.join(get_args(FaultKind))}")
         if not 0 <= self.probability <= 1:
             raise ValueError(f"probability: {self.probability!r} is not between 0 and 1")
+        if self.code not in _CLOSE_CODES:
+            raise ValueError(f"code: {self.code!r} is none that a WebSocket can be closed with, such as 1012 or 4000")
 
     @classmethod
     def parse(cls, document: object) -> Fault:
@@ -65,18 +86,19 @@ class Fault:
         for name, value in cast("Mapping[str, object]", document).items():
             if name not in known:
                 raise ValueError(f"{name}: a fault has only {', '.join(sorted(known))}")
-            wanted = str if name in {"kind", "path"} else int | float | None
+            wanted = _TYPES.get(name, int | float | None)
             if not isinstance(value, wanted):
                 raise ValueError(f"{name}: {value!r} has the wrong type")  # noqa: TRY004 - bad data, not a bad call
         return cls(**document)
 
 
 class Faults:
-    """The faults in force. Every matching latency adds up; of the others, the first that matches strikes."""
+    """The faults in force. Every matching latency or delay adds up; of the others, the first that matches strikes."""
 
     def __init__(self, seed: int) -> None:
         self._draw = Random(seed).random
         self._active: list[Fault] = []
+        self._garbage = 0
 
     @property
     def active(self) -> tuple[Fault, ...]:
@@ -98,11 +120,26 @@ class Faults:
 
     def strike(self, path: str) -> tuple[float, Fault | None]:
         """What a request to this path suffers: a delay in seconds, and a fault. Uses up one of their times."""
-        return self._strike(path, lambda _fault: True)
+        return self._strike(path, lambda fault: fault.kind not in _OF_MESSAGES)
 
-    def strike_message(self, path: str) -> tuple[float, Fault | None]:
-        """What a message of the private WebSocket suffers; only faults whose `path` names messages strike it."""
-        return self._strike(path, lambda fault: fault.kind in _OF_MESSAGES and fault.path.startswith(_MESSAGES))
+    def strike_message(self, path: str, *, increment: bool) -> tuple[float, Fault | None]:
+        """What a message of a WebSocket suffers, as `strike`; a skip strikes only an `increment`."""
+
+        def fit(fault: Fault) -> bool:
+            if fault.kind == "skip":
+                return increment
+            return fault.kind in _OF_MESSAGES or (fault.kind in _OF_BOTH and fault.path.startswith(_STREAMS))
+
+        return self._strike(path, fit)
+
+    def strike_answer(self, path: str) -> tuple[float, Fault | None]:
+        """What an answer on a WebSocket suffers, as `strike`; only faults with exactly this path strike it."""
+        return self._strike(path, lambda fault: fault.kind in _OF_MESSAGES | _OF_BOTH and fault.path == path)
+
+    def garbage(self, topic: str, text: bytes) -> bytes:
+        """What is sent instead of a message: in turns half of it, which is no JSON, and JSON of the wrong shape."""
+        self._garbage += 1
+        return text[: len(text) // 2] if self._garbage % 2 else orjson.dumps({"topic": topic, "data": "garbage"})
 
     def documents(self) -> list[dict[str, Any]]:
         """The faults in force, for JSON."""
@@ -111,12 +148,12 @@ class Faults:
     def _strike(self, path: str, fit: Callable[[Fault], bool]) -> tuple[float, Fault | None]:
         delay, struck = 0.0, None
         for fault in self.active:
-            if not (_concerns(fault, path) and fit(fault)) or (struck and fault.kind != "latency"):
+            if not (_concerns(fault, path) and fit(fault)) or (struck and fault.kind not in _DELAYS):
                 continue
             if fault.probability < 1 and self._draw() >= fault.probability:
                 continue
             self._use(fault)
-            if fault.kind == "latency":
+            if fault.kind in _DELAYS:
                 delay += fault.seconds
             else:
                 struck = fault

@@ -6,20 +6,21 @@ import asyncio
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from aiohttp import WSMsgType, web
+import orjson
 
+from .connection import Connection, Request, StreamCount, shake_hands
 from .documents import order_document, wallet_document
-from .stream import Connection, Request, Supplier
+from .stream import Supplier
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from aiohttp import web
+
     from .account import Account, Changes
     from .faults import Faults
     from .signatures import Signatures
-    from .topics import Message
 
-_PATH = "/v5/private/"
 _CHANNELS = {"order", "execution", "execution.fast", "position", "wallet"}
 _CATEGORIES = {"spot", "linear"}
 _FAST = (
@@ -28,51 +29,24 @@ _FAST = (
 
 
 class Listener(Connection):
-    """A client of the private stream. What it is sent waits in a queue, so that nobody waits for it.
+    """A client of the private stream.
 
     Attributes:
         account: whose news it hears; None until it has shown who it is.
-        topics: what it wants to hear.
     """
 
-    def __init__(
-        self, socket: web.WebSocketResponse, transport: asyncio.Transport | None, number: int, faults: Faults
-    ) -> None:
-        super().__init__(socket, transport, number)
+    def __init__(self, socket: web.WebSocketResponse, request: web.BaseRequest, number: int, faults: Faults) -> None:
+        super().__init__(socket, request, number, faults)
         self.account: Account | None = None
-        self.topics: set[str] = set()
-        self._faults = faults
-        self._queue: asyncio.Queue[Message] = asyncio.Queue()
         self._numbers = count(1)
-
-    def post(self, message: Message) -> None:
-        """Send a message after all that wait."""
-        self._queue.put_nowait(message)
 
     def hear(self, changes: Changes) -> None:
         """Send what has changed and is wanted."""
         for topic in sorted(self.topics):
             if data := _data(topic, changes):
                 number = f"{self.id}-{next(self._numbers)}"
-                self.post({"id": number, "topic": topic, "creationTime": changes.time, "data": data})
-
-    async def write(self) -> None:
-        """Send what is posted, for as long as the client is there."""
-        while self.open:
-            message = await self._queue.get()
-            if "topic" in message and not await self._passes(message["topic"]):
-                continue
-            await self.send([message])
-
-    async def _passes(self, topic: str) -> bool:
-        delay, fault = self._faults.strike_message(_PATH + topic)
-        if delay:
-            await asyncio.sleep(delay)
-        if fault is None:
-            return True
-        if fault.kind == "drop":
-            self.cut()
-        return False
+                news = {"id": number, "topic": topic, "creationTime": changes.time, "data": data}
+                self.tell(topic, orjson.dumps(news), increment=True)
 
 
 class PrivateStream:
@@ -99,21 +73,15 @@ class PrivateStream:
 
     async def serve(self, request: web.BaseRequest) -> web.WebSocketResponse:
         """Serve one client until it leaves."""
-        socket = web.WebSocketResponse(compress=False, timeout=1.0)
-        await socket.prepare(request)
-        listener = Listener(socket, request.transport, next(self._numbers), self._faults)
+        socket = await shake_hands(request)
+        listener = Listener(socket, request, next(self._numbers), self._faults)
         self._listeners.add(listener)
-        writer = asyncio.create_task(listener.write(), name="simulator-private-writer")
         try:
-            async for message in socket:
-                if message.type is WSMsgType.TEXT:
-                    self._answer(listener, Request.read(message.data))
+            await listener.serve(lambda asked: self._answer(listener, asked))
         finally:
             self._listeners.discard(listener)
             if listener.account is not None:
                 listener.account.listeners.discard(listener.hear)
-            writer.cancel()
-            await asyncio.wait([writer])
         return socket
 
     async def publish(self) -> None:
@@ -128,45 +96,49 @@ class PrivateStream:
         await self._supplier.close()
         await asyncio.gather(*(listener.close() for listener in list(self._listeners)))
 
+    def count(self) -> StreamCount:
+        """The connections, and their topics."""
+        return StreamCount.of(self._listeners)
+
     def _wanted(self) -> bool:
         return any(listener.topics and listener.open for listener in self._listeners)
 
     def _answer(self, listener: Listener, request: Request) -> None:
         match request.operation:
             case "ping":
-                listener.post({**request.reply(listener), "op": "pong", "args": [str(self._server())]})
+                listener.answer(request, more={"op": "pong", "args": [str(self._server())]})
             case "auth":
                 self._admit(listener, request)
             case "subscribe" | "unsubscribe" if listener.account is None:
-                listener.post(request.reply(listener, "Request not authorized", success=False))
+                listener.answer(request, "Request not authorized", success=False)
             case "subscribe":
                 self._subscribe(listener, request)
             case "unsubscribe":
                 listener.topics.difference_update(request.arguments)
-                listener.post(request.reply(listener))
+                listener.answer(request)
             case _:
-                listener.post(request.reply(listener, "Params Error", success=False))
+                listener.answer(request, "Params Error", success=False)
 
     def _admit(self, listener: Listener, request: Request) -> None:
         key = self._signatures.check_stream(request.arguments, self._server())
         if key is None:
             # As on Bybit, the refusal repeats what was sent, the key included.
             asked = {"op": "auth", "args": list(request.arguments)}
-            listener.post({**request.reply(listener, "error:USVC1111", success=False), "request": asked})
+            listener.answer(request, "error:USVC1111", success=False, more={"request": asked})
             return
         if listener.account is not None:
             listener.account.listeners.discard(listener.hear)
         listener.account = self._accounts[key]
         listener.account.listeners.add(listener.hear)
-        listener.post(request.reply(listener))
+        listener.answer(request)
 
     def _subscribe(self, listener: Listener, request: Request) -> None:
         unknown = [topic for topic in request.arguments if not _known(topic)]
         if unknown:
             words = f"error:handler not found,topic:{unknown[0]}"
-            listener.post(request.reply(listener, words, success=False))
+            listener.answer(request, words, success=False)
             return
-        listener.post(request.reply(listener))
+        listener.answer(request)
         listener.topics.update(request.arguments)
         if listener.topics:
             self._supplier.start()

@@ -26,6 +26,7 @@ from .world import World
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from .connection import StreamCount
     from .markets import Category
 
 _STREAMS: Mapping[str, Category] = {"/v5/public/spot": "spot", "/v5/public/linear": "linear"}
@@ -65,7 +66,7 @@ class Simulator:
         signatures = Signatures(known)
         self._accounts = accounts(known, floor, self._now())
         self._api = Api(world, floor, self._accounts, signatures, KeyLimit(key_limit))
-        self._stream = Stream(world, self._now, tick)
+        self._stream = Stream(world, self.faults, self._now, tick)
         self._private = PrivateStream(
             self._accounts, signatures, self.faults, now=self._now, server=self._server_now, tick=tick
         )
@@ -106,6 +107,11 @@ class Simulator:
         """Send WebSocket subscribers what is new now, without waiting for the next tick."""
         await self._stream.publish()
         await self._private.publish()
+
+    def streams(self) -> dict[str, StreamCount]:
+        """The open WebSocket connections and their subscriptions by topic, for each stream's path."""
+        public = {path: self._stream.count(category) for path, category in _STREAMS.items()}
+        return {**public, _PRIVATE: self._private.count()}
 
     async def close(self) -> None:
         """Stop listening, end all connections and hanging requests. Closing twice is harmless."""
@@ -184,11 +190,13 @@ class Simulator:
         return cut_off(request) if task.cancelled() else task.result()
 
     async def _control(self, request: web.BaseRequest) -> web.Response:
-        """What is not of the exchange: its faults, and the truth about its orders."""
+        """What is not of the exchange: its faults, and the truth about its orders and streams."""
         if request.path == f"{_CONTROL}faults":
             return await self._control_faults(request)
         if request.path == f"{_CONTROL}orders":
             return self._orders(request.query.get("link"))
+        if request.path == f"{_CONTROL}streams":
+            return json_reply(self.streams())
         return not_found()
 
     def _orders(self, link: str | None) -> web.Response:

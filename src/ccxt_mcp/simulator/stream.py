@@ -1,67 +1,35 @@
-"""The public WebSocket: connections, their subscriptions, and the task that keeps them supplied."""
+"""The public WebSocket: connections, the topics they share, and the task that keeps them supplied."""
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from itertools import count
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 import orjson
-from aiohttp import WSCloseCode, WSMsgType, web
 
-from .topics import Message, Topic, open_topic
+from .connection import Connection, Request, StreamCount, shake_hands
+from .topics import is_increment, open_topic
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
+    from aiohttp import web
+
+    from .faults import Faults
     from .markets import Category
+    from .topics import Message, Topic
     from .world import World
-
-PATIENCE = 5.0
-"""Seconds that a client may leave a message unread."""
-
-
-class Connection:
-    """One client. `open` until it has gone, or was cut off."""
-
-    def __init__(self, socket: web.WebSocketResponse, transport: asyncio.Transport | None, number: int) -> None:
-        self.id = f"simulator-{number}"
-        self.open = True
-        self._socket = socket
-        self._transport = transport
-
-    async def send(self, messages: Iterable[Message]) -> None:
-        """Send messages in order. A client that does not read for five seconds is cut off, or all would wait for it."""
-        try:
-            async with asyncio.timeout(PATIENCE):
-                for message in messages:
-                    await self._socket.send_str(orjson.dumps(message).decode())
-        except ConnectionError:
-            self.open = False
-        except TimeoutError:
-            self.cut()
-
-    def cut(self) -> None:
-        """End the connection without a goodbye."""
-        self.open = False
-        if self._transport is not None:
-            self._transport.abort()
-
-    async def close(self) -> None:
-        """Say goodbye and end the connection."""
-        await self._socket.close(code=WSCloseCode.GOING_AWAY)
 
 
 class Subscriber(Connection):
-    """A client of a public stream, with its topics by name."""
+    """A client of the public stream of one category."""
 
     def __init__(
-        self, socket: web.WebSocketResponse, transport: asyncio.Transport | None, number: int, category: Category
+        self, socket: web.WebSocketResponse, request: web.BaseRequest, number: int, faults: Faults, category: Category
     ) -> None:
-        super().__init__(socket, transport, number)
+        super().__init__(socket, request, number, faults)
         self.category: Category = category
-        self.topics: dict[str, Topic] = {}
 
 
 class Supplier:
@@ -95,108 +63,122 @@ class Supplier:
         self._task = None
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What a client sent; '' and nothing where it made no sense."""
+class Channel:
+    """A topic and those who hear it: its news are made once, and are the same for all."""
 
-    operation: str
-    arguments: tuple[str, ...]
-    number: str
+    def __init__(self, name: str, topic: Topic) -> None:
+        self._name = name
+        self._topic = topic
+        # In the order of their coming, so that the same faults strike the same clients.
+        self._subscribers: dict[Subscriber, None] = {}
 
-    @classmethod
-    def read(cls, text: str) -> Request:
-        """Read a message."""
-        fields = _decoded(text)
-        given = fields.get("args")
-        arguments = cast("list[object]", given) if isinstance(given, list) else []
-        return cls(str(fields.get("op", "")), tuple(str(one) for one in arguments), str(fields.get("req_id", "")))
+    @property
+    def wanted(self) -> bool:
+        """Whether anybody hears it."""
+        return any(subscriber.open for subscriber in self._subscribers)
 
-    def reply(self, connection: Connection, words: str = "", *, success: bool = True) -> Message:
-        """The answer to it."""
-        return {
-            "success": success,
-            "ret_msg": words,
-            "conn_id": connection.id,
-            "req_id": self.number,
-            "op": self.operation,
-        }
+    def join(self, subscriber: Subscriber, now: int) -> None:
+        """Send a client what begins the topic, and from now on its news."""
+        # The others must not miss what has changed before the snapshot that all news now build on.
+        self.publish(now)
+        self._subscribers[subscriber] = None
+        subscriber.topics.add(self._name)
+        self._tell(self._topic.first(now), [subscriber])
+
+    def leave(self, subscriber: Subscriber) -> None:
+        """Send a client nothing more."""
+        self._subscribers.pop(subscriber, None)
+        subscriber.topics.discard(self._name)
+
+    def publish(self, now: int) -> None:
+        """Send all what is new, where there is anybody."""
+        if self._subscribers:
+            self._tell(self._topic.news(now), self._subscribers)
+
+    def _tell(self, messages: Iterable[Message], subscribers: Iterable[Subscriber]) -> None:
+        for message in messages:
+            text, increment = orjson.dumps(message), is_increment(message)
+            for subscriber in subscribers:
+                subscriber.tell(self._name, text, increment=increment)
 
 
 class Stream:
     """All public connections. One task supplies them, from the first subscription to the last."""
 
-    def __init__(self, world: World, now: Callable[[], int], tick: float) -> None:
+    def __init__(self, world: World, faults: Faults, now: Callable[[], int], tick: float) -> None:
         self._world = world
+        self._faults = faults
         self._now = now
         self._numbers = count(1)
         self._connections: set[Subscriber] = set()
+        # Kept when the last subscriber has left, or the numbers of its updates would begin again.
+        self._channels: dict[tuple[Category, str], Channel] = {}
         self._supplier = Supplier("simulator-stream", self.publish, self._wanted, tick)
 
     async def serve(self, request: web.BaseRequest, category: Category) -> web.WebSocketResponse:
         """Serve one client until it leaves."""
-        socket = web.WebSocketResponse(compress=False, timeout=1.0)
-        await socket.prepare(request)
-        connection = Subscriber(socket, request.transport, next(self._numbers), category)
+        socket = await shake_hands(request)
+        connection = Subscriber(socket, request, next(self._numbers), self._faults, category)
         self._connections.add(connection)
         try:
-            async for message in socket:
-                if message.type is WSMsgType.TEXT:
-                    await self._answer(connection, message.data)
+            await connection.serve(lambda asked: self._answer(connection, asked))
         finally:
             self._connections.discard(connection)
+            self._leave(connection, list(connection.topics))
         return socket
 
     async def publish(self) -> None:
         """Send every subscriber what is new at this moment."""
         now = self._now()
-        await asyncio.gather(*(self._supply(connection, now) for connection in self._connections))
+        for channel in self._channels.values():
+            channel.publish(now)
 
     async def close(self) -> None:
         """Stop supplying and end all connections."""
         await self._supplier.close()
         await asyncio.gather(*(connection.close() for connection in list(self._connections)))
 
+    def count(self, category: Category) -> StreamCount:
+        """The connections of a category, and their topics."""
+        return StreamCount.of(one for one in self._connections if one.category == category)
+
     def _wanted(self) -> bool:
-        return any(connection.topics and connection.open for connection in self._connections)
+        return any(channel.wanted for channel in self._channels.values())
 
-    async def _supply(self, connection: Subscriber, now: int) -> None:
-        for topic in list(connection.topics.values()):
-            if connection.open:
-                await connection.send(topic.news(now))
-
-    async def _answer(self, connection: Subscriber, text: str) -> None:
-        request = Request.read(text)
+    def _answer(self, connection: Subscriber, request: Request) -> None:
         match request.operation:
             case "ping":
-                await connection.send([request.reply(connection, "pong")])
+                connection.answer(request, "pong")
             case "subscribe":
-                await self._subscribe(connection, request)
+                self._subscribe(connection, request)
             case "unsubscribe":
-                for name in request.arguments:
-                    connection.topics.pop(name, None)
-                await connection.send([request.reply(connection)])
+                self._leave(connection, request.arguments)
+                connection.answer(request)
             case _:
-                await connection.send([request.reply(connection, "Params Error", success=False)])
+                connection.answer(request, "Params Error", success=False)
 
-    async def _subscribe(self, connection: Subscriber, request: Request) -> None:
+    def _subscribe(self, connection: Subscriber, request: Request) -> None:
         try:
-            topics = {name: open_topic(self._world, connection.category, name) for name in request.arguments}
+            channels = [self._channel(connection.category, name) for name in request.arguments]
         except ValueError as error:
-            await connection.send([request.reply(connection, str(error), success=False)])
+            connection.answer(request, str(error), success=False)
             return
-        await connection.send([request.reply(connection)])
+        connection.answer(request)
         now = self._now()
-        for name, topic in topics.items():
-            await connection.send(topic.first(now))
-            # Only now may the supplier see it: news must not overtake the first message.
-            connection.topics[name] = topic
-        if topics:
+        for channel in channels:
+            channel.join(connection, now)
+        if channels:
             self._supplier.start()
 
+    def _channel(self, category: Category, name: str) -> Channel:
+        channel = self._channels.get((category, name))
+        if channel is None:
+            channel = Channel(name, open_topic(self._world, category, name))
+            self._channels[category, name] = channel
+        return channel
 
-def _decoded(text: str) -> dict[str, Any]:
-    try:
-        document: object = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return {}
-    return cast("dict[str, Any]", document) if isinstance(document, dict) else {}
+    def _leave(self, connection: Subscriber, names: Iterable[str]) -> None:
+        for name in names:
+            channel = self._channels.get((connection.category, name))
+            if channel is not None:
+                channel.leave(connection)

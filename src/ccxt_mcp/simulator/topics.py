@@ -25,10 +25,10 @@ _MOST_TRADES = 1000
 
 
 class Topic(Protocol):
-    """One subscription of one connection."""
+    """What a topic has told, to all who hear it alike."""
 
     def first(self, now: int) -> Iterator[Message]:
-        """What to send at once; `now` in milliseconds."""
+        """What begins it for one who comes, and what the next news build on; `now` in milliseconds."""
         ...
 
     def news(self, now: int) -> Iterator[Message]:
@@ -54,6 +54,11 @@ def open_topic(world: World, category: Category, name: str) -> Topic:
             return KlineTopic(name, venue, detail, INTERVALS[detail])
         case _:
             raise ValueError(f"error:handler not found,topic:{name}")
+
+
+def is_increment(message: Message) -> bool:
+    """Whether a message is worth nothing, or something else, without those before it; trades are 'snapshots' too."""
+    return message["type"] == "delta" or message["topic"].startswith("publicTrade.")
 
 
 class TickerTopic:
@@ -86,23 +91,30 @@ class TickerTopic:
 
 
 class BookTopic:
-    """A snapshot, then deltas that rebuild the REST book of the same moment; one level always comes as a snapshot."""
+    """A snapshot, then deltas that rebuild the REST book of the same moment; one level always comes as a snapshot.
+
+    `u` counts what is told, one by one, so that a message that is lost leaves a hole; a snapshot has that of the last
+    delta it contains. `seq` is that of the REST book of the same moment.
+    """
 
     def __init__(self, name: str, venue: Venue, levels: int) -> None:
         self._name = name
         self._venue = venue
         self._levels = levels
         self._sent = Book((), (), 0)
+        self._number = 0
 
     def first(self, now: int) -> Iterator[Message]:
         """The whole book."""
-        self._sent = self._venue.depth.book(now, self._levels)
+        if not self._number:
+            # Not 1, which on Bybit says that its service was started again.
+            self._number = self._venue.depth.book(now, self._levels).update
+        self._moved(now)
         yield self._message("snapshot", self._sent.bids, self._sent.asks, now)
 
     def news(self, now: int) -> Iterator[Message]:
         """The levels that changed; a level that is gone has size zero."""
-        before, self._sent = self._sent, self._venue.depth.book(now, self._levels)
-        bids, asks = changes(before.bids, self._sent.bids), changes(before.asks, self._sent.asks)
+        bids, asks = self._moved(now)
         if not (bids or asks):
             return
         if self._levels == 1:
@@ -110,13 +122,23 @@ class BookTopic:
         else:
             yield self._message("delta", bids, asks, now)
 
+    def _moved(self, now: int) -> tuple[tuple[Level, ...], tuple[Level, ...]]:
+        """What has changed on both sides, which takes the next number."""
+        before, self._sent = self._sent, self._venue.depth.book(now, self._levels)
+        if self._sent is before:
+            return (), ()
+        bids, asks = changes(before.bids, self._sent.bids), changes(before.asks, self._sent.asks)
+        if bids or asks:
+            self._number += 1
+        return bids, asks
+
     def _message(self, kind: str, bids: tuple[Level, ...], asks: tuple[Level, ...], now: int) -> Message:
         market = self._venue.market
         data = {
             "s": market.symbol,
             "b": [[market.price(price), market.size(size) if size else "0"] for price, size in bids],
             "a": [[market.price(price), market.size(size) if size else "0"] for price, size in asks],
-            "u": self._sent.update,
+            "u": self._number,
             "seq": self._sent.update,
         }
         return {"topic": self._name, "type": kind, "ts": now, "data": data, "cts": now}
@@ -180,7 +202,8 @@ class KlineTopic:
     def first(self, now: int) -> Iterator[Message]:
         """The candle being formed."""
         self._number = self._interval.number(now // MINUTE_MS)
-        return self._changed(now)
+        self._sent = self._row(self._number, now)
+        yield self._message(self._sent, now)
 
     def news(self, now: int) -> Iterator[Message]:
         """The last candle where it is finished now, and the one being formed where it changed."""
