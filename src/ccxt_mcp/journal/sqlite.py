@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from sqlite3 import Connection as Driver
+from sqlite3 import OperationalError
 from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
@@ -21,6 +23,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event
 T = TypeVar("T")
 
 _READERS = 4  # threads besides the one that writes
+_BETWEEN_TRIES = 0.01  # seconds
 _WRITES = "ccxt_mcp_writes"  # the execution option of a transaction that takes the one writing place at its beginning
 
 
@@ -125,7 +128,8 @@ def _engine(path: Path, wait: float) -> Engine:
     def prepare(driver: Driver, _: object) -> None:
         # Text that is no UTF-8 can only come from tampering, and must not keep the rest from being read.
         driver.text_factory = _lenient
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "fullfsync=ON", "foreign_keys=ON"):
+        _log_ahead(driver, wait)
+        for pragma in ("synchronous=FULL", "fullfsync=ON", "foreign_keys=ON"):
             driver.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")
@@ -134,6 +138,20 @@ def _engine(path: Path, wait: float) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
+
+
+def _log_ahead(driver: Driver, wait: float) -> None:
+    """Switch a file to the write-ahead log; SQLite does not wait by itself for others who do the same to a new one."""
+    gives_up = time.monotonic() + wait
+    while True:
+        try:
+            driver.execute("PRAGMA journal_mode=WAL")
+        except OperationalError:
+            if time.monotonic() >= gives_up:
+                raise
+            time.sleep(_BETWEEN_TRIES)
+        else:
+            return
 
 
 def _lenient(text: bytes) -> str:
