@@ -6,16 +6,17 @@ from decimal import Decimal
 from typing import Any
 
 from ccxt_mcp.errors import Code, Failure
-from ccxt_mcp.journal import Counters, NewIntent
+from ccxt_mcp.journal import Alert, Counters, NewIntent
 
 DAY_MS = 86_400_000
+NOON_MS = 20_000 * DAY_MS + DAY_MS // 2
 
 
 class Moment:
     """A clock in milliseconds that stands until the test moves it; it begins at noon (UTC)."""
 
     def __init__(self) -> None:
-        self.now = 20_000 * DAY_MS + DAY_MS // 2
+        self.now = NOON_MS
 
     def __call__(self) -> int:
         return self.now
@@ -38,6 +39,20 @@ def new_intent(name: str = "a", **changes: Any) -> NewIntent:
         "tool": "trade_create_order",
     }
     return NewIntent(**facts | changes)
+
+
+def new_alert(name: str = "a", **changes: Any) -> Alert:
+    """Return an alert for a price, with a name as its id, made at noon."""
+    facts: dict[str, Any] = {
+        "id": name,
+        "exchange": "kraken",
+        "account": "",
+        "symbol": "BTC/USDT",
+        "condition": {"kind": "above", "price": "100000.10"},
+        "who": "tester",
+        "created_ms": NOON_MS,
+    }
+    return Alert(**facts | changes)
 
 
 def no_limit(_: Counters) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, inspect
 from ccxt_mcp.errors import Code, Failure
 from ccxt_mcp.journal import Journal, database, migrations, schema
 from ccxt_mcp.journal.migrations import STEPS, Step
-from journal.orders import new_intent, no_limit
+from journal.orders import new_alert, new_intent, no_limit
 
 Another = Callable[[], Journal]
 
@@ -71,6 +71,29 @@ async def test_a_journal_of_the_first_version_is_upgraded_and_keeps_what_it_has(
     assert (await new.verify()).rows == 2
 
 
+async def test_a_journal_of_the_version_before_alerts_is_upgraded_and_keeps_what_it_has(
+    journals: Another, monkeypatch: pytest.MonkeyPatch
+):
+    program_knows(monkeypatch, STEPS[:3])
+    old = journals()
+    intent = (await old.reserve(new_intent(), check=no_limit)).intent
+    halt = await old.halt("kraken/main", by="operator", why="a strange fill")
+    async with old.paper.open("kraken", "paper") as ledger:
+        ledger.save({"count": 1})
+    await old.close()
+    assert await version(journals()) == 3
+    program_knows(monkeypatch, STEPS)
+    new = journals()
+    assert await new.alerts.all() == []
+    assert await version(new) == 4
+    await new.alerts.add(new_alert())
+    assert await new.get_id(intent.id) is not None
+    assert await new.halts() == [halt]
+    async with new.paper.open("kraken", "paper") as ledger:
+        assert ledger.state == {"count": 1}
+    assert (await new.verify()).first_bad is None
+
+
 async def test_a_file_that_the_first_version_wrote_is_upgraded(tmp_path: Path):
     path = tmp_path / "journal.db"
     file = sqlite3.connect(path)
@@ -80,6 +103,7 @@ async def test_a_file_that_the_first_version_wrote_is_upgraded(tmp_path: Path):
         (intent,) = await journal.unresolved()
         assert (intent.client_order_id, intent.state, intent.raises_risk) == ("client-a", "open", True)
         assert await journal.paper.accounts() == []
+        assert await journal.alerts.all() == []
         verified = await journal.verify()
     assert (verified.rows, verified.first_bad) == (3, None)
 

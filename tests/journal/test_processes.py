@@ -16,7 +16,7 @@ import pytest
 import ccxt_mcp
 from ccxt_mcp.errors import Code, Failure
 from ccxt_mcp.journal import Journal
-from journal.orders import new_intent, no_limit
+from journal.orders import new_alert, new_intent, no_limit
 
 TESTS = Path(__file__).parents[1]
 Process = asyncio.subprocess.Process
@@ -24,12 +24,12 @@ Another = Callable[[], Journal]
 
 
 @asynccontextmanager
-async def contenders(url: str, count: int) -> AsyncGenerator[list[Process]]:
+async def contenders(url: str, count: int, name: str = "contender.py") -> AsyncGenerator[list[Process]]:
     """Start processes that open the journal, and let them end by themselves."""
     pipe = asyncio.subprocess.PIPE
     places = [str(Path(ccxt_mcp.__file__).parents[1]), str(TESTS)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(places)}
-    script = str(TESTS / "journal" / "contender.py")
+    script = str(TESTS / "journal" / name)
     command = [sys.executable, "-W", "error", script, url]
     processes = [
         await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=pipe, env=environment)
@@ -103,3 +103,16 @@ async def test_processes_that_make_a_new_journal_at_once_make_one(url: str, jour
         await asyncio.gather(*(heard(process, 1) for process in processes))
     assert len(await journals().recent()) == 3
     assert (await journals().verify()).rows == 6
+
+
+async def test_of_two_processes_that_see_an_alert_fire_one_tells_of_it(url: str, journals: Another):
+    names = [f"race {n}" for n in range(12)]
+    alerts = journals().alerts
+    for n, name in enumerate(names):
+        await alerts.add(new_alert(name, repeat=n % 2 == 0))
+    async with contenders(url, 2, "watcher.py") as processes:
+        for process in processes:
+            tell(process, *names)
+        first, second = await asyncio.gather(*(heard(process, len(names)) for process in processes))
+    assert [one["mine"] + other["mine"] for one, other in zip(first, second, strict=True)] == [1] * len(names)
+    assert [alert.fired_count for alert in await alerts.all()] == [1] * len(names)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ccxt_mcp.journal.records import (
+    Alert,
+    AlertState,
     Counters,
     Entries,
     Entry,
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from ccxt_mcp.journal.journal import Journal
 
 __all__ = [
+    "Alert",
+    "AlertState",
     "Counters",
     "Entries",
     "Entry",

@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 from ccxt_mcp.errors import Code, Failure
 from ccxt_mcp.journal import audit, halts, intents, marks, reservation, tickets
 from ccxt_mcp.journal.address import Address
+from ccxt_mcp.journal.alerts import Alerts
 from ccxt_mcp.journal.database import Database
 from ccxt_mcp.journal.owner import Owner
 from ccxt_mcp.journal.paper import PaperRecords
@@ -32,6 +33,7 @@ from ccxt_mcp.journal.records import (
     Ticket,
     Verified,
 )
+from ccxt_mcp.journal.reserver import Reserver
 
 T = TypeVar("T")
 
@@ -43,7 +45,7 @@ def _now_ms() -> int:
 
 
 class Journal:
-    """Intents, audit, tickets, halts and paper accounts in one database.
+    """Intents, audit, tickets, halts, alerts and paper accounts in one database.
 
     It opens the database when it is first used, and makes or upgrades its tables then. Each method is one transaction:
     on disk when it returns, and without a trace when it raises. A cancelled caller does not interrupt it. Any method
@@ -57,6 +59,7 @@ class Journal:
 
     Attributes:
         paper: the store of paper accounts.
+        alerts: what somebody wants to be told about markets.
     """
 
     def __init__(
@@ -72,7 +75,9 @@ class Journal:
         self._owner = Owner.here(f"{self._rng.getrandbits(64):016x}")
         self._database = Database(Address.of(url), wait=wait)
         self._at_work = False
+        self._reserver = Reserver(self._database, self._owner, clock)
         self.paper = PaperRecords(self._database, clock)
+        self.alerts = Alerts(self._database, clock)
 
     @property
     def place(self) -> str:
@@ -121,8 +126,8 @@ class Journal:
                 what the check raises.
         """
         self._at_work = True
-        return await self._database.run(
-            self._reserve(new, check, ticket, dict(facts or {}), round(working_for * 1000)), unwanted=self._abandon
+        return await self._reserver.reserve(
+            new, check=check, ticket=ticket, facts=dict(facts or {}), working_ms=round(working_for * 1000)
         )
 
     async def settle(
@@ -413,40 +418,6 @@ class Journal:
 
     async def _read(self, work: Callable[[Connection], T]) -> T:
         return await self._database.run(self._database.read(work))
-
-    async def _reserve(
-        self, new: NewIntent, check: reservation.Check, ticket: str | None, facts: dict[str, Any], working_ms: int
-    ) -> Reserved:
-        def work(connection: Connection) -> Reserved:
-            now = self._clock()
-            return reservation.reserve(
-                connection,
-                new,
-                check=check,
-                ticket=ticket,
-                facts=facts,
-                owner=self._owner,
-                expires_ms=now + working_ms,
-                now=now,
-            )
-
-        try:
-            return await self._database.write(work)
-        except Failure as refusal:
-            if refusal.code is not Code.JOURNAL_UNAVAILABLE:
-                refused = reservation.refused(new, refusal, ticket, facts)
-                await self._database.write(lambda c: audit.append(c, refused, self._clock()))
-            raise
-
-    async def _abandon(self, reserved: Reserved) -> None:
-        """Settle what was reserved for a caller who is gone: it was never sent."""
-        if reserved.is_new:
-            error = {"reason": "cancelled", "message": "The call was cancelled before anything was sent."}
-            await self._database.write(
-                lambda c: intents.settle(
-                    c, reserved.intent.id, "rejected", order=None, error=error, how=None, now=self._clock()
-                )
-            )
 
     async def _settle(
         self,

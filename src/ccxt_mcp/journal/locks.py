@@ -12,6 +12,7 @@ from sqlalchemy import Connection, text
 
 SCHEMA = "schema"
 AUDIT = "audit"
+ALERTS = "alerts"
 
 _TAKE = text("SELECT pg_advisory_xact_lock(:key)")
 

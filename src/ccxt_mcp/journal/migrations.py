@@ -110,7 +110,18 @@ _DAY = Step(
     ),
 )
 
-STEPS = (_ORDERS, _PAPER, _DAY)
+_ALERTS = Step(
+    statements=(
+        """CREATE TABLE journal_alerts (
+            id TEXT PRIMARY KEY, exchange TEXT NOT NULL, account TEXT NOT NULL, symbol TEXT NOT NULL,
+            condition TEXT NOT NULL, note TEXT NOT NULL, who TEXT NOT NULL, repeat BOOLEAN NOT NULL,
+            state TEXT NOT NULL CHECK (state IN ('active', 'fired', 'expired', 'deleted')),
+            created_ms BIGINT NOT NULL, expires_ms BIGINT, fired_count INTEGER NOT NULL, fired_ms BIGINT, fired TEXT,
+            ended_ms BIGINT)""",
+    ),
+)
+
+STEPS = (_ORDERS, _PAPER, _DAY, _ALERTS)
 
 _WORDS = {
     "sqlite": {"{number}": "INTEGER PRIMARY KEY AUTOINCREMENT", "{key}": "INTEGER PRIMARY KEY"},

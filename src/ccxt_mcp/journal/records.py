@@ -10,6 +10,7 @@ from typing import Any, Literal
 IntentKind = Literal["create", "modify", "cancel", "cancel_all", "leverage"]
 IntentState = Literal["open", "accepted", "rejected", "unknown"]
 TicketState = Literal["waiting", "approved", "declined", "used", "expired"]
+AlertState = Literal["active", "fired", "expired", "deleted"]
 Event = Literal[
     "refused",
     "reserved",
@@ -292,3 +293,42 @@ class Halt:
     by: str
     why: str
     since_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """What somebody wants to be told about a market; it moves no money. A new one is active and has never fired.
+
+    Attributes:
+        id: how people call it; chosen by whoever adds it, for this one alone.
+        exchange: where.
+        account: with whose keys the market is watched; empty for public data.
+        symbol: which market.
+        condition: when it fires, as JSON types; the journal knows nothing of what it means.
+        who: who asked for it.
+        created_ms: when it was made, in milliseconds since the epoch.
+        note: what they want to be reminded of, one line of at most 200 characters.
+        repeat: whether it stays active after it has fired.
+        expires_ms: from when on it fires no more; None for never.
+        state: what became of it.
+        fired_count: how often it has fired.
+        fired_ms: when it fired last; None if never.
+        fired: the facts of that firing.
+        ended_ms: when it was recorded that it is not active any more; None while it is.
+    """
+
+    id: str
+    exchange: str
+    account: str
+    symbol: str
+    condition: dict[str, Any]
+    who: str
+    created_ms: int
+    note: str = ""
+    repeat: bool = False
+    expires_ms: int | None = None
+    state: AlertState = "active"
+    fired_count: int = 0
+    fired_ms: int | None = None
+    fired: dict[str, Any] | None = None
+    ended_ms: int | None = None

@@ -128,3 +128,23 @@ paper_trades = Table(
     Column("time_ms", BigInteger, nullable=False),
     Column("document", Text, nullable=False),
 )
+
+alerts = Table(
+    "journal_alerts",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("exchange", Text, nullable=False),
+    Column("account", Text, nullable=False),
+    Column("symbol", Text, nullable=False),
+    Column("condition", Text, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("repeat", Boolean, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("expires_ms", BigInteger),
+    Column("fired_count", Integer, nullable=False),
+    Column("fired_ms", BigInteger),
+    Column("fired", Text),
+    Column("ended_ms", BigInteger),
+)
