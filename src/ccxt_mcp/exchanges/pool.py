@@ -16,7 +16,8 @@ import structlog
 from ccxt_mcp.errors import Code, Failure
 from ccxt_mcp.exchanges.accounts import Account, Accounts, check_names
 from ccxt_mcp.exchanges.credentials import CREDENTIALS, BuiltIn
-from ccxt_mcp.exchanges.lazy import ccxt_version, exchange_class, unknown_exchange
+from ccxt_mcp.exchanges.lazy import Flavour, ccxt_version, exchange_class, unknown_exchange
+from ccxt_mcp.exchanges.live import Live, check_streams, stream_hosts, streaming
 from ccxt_mcp.exchanges.store import MarketSet, MarketStore
 from ccxt_mcp.exchanges.symbols import SymbolIndex
 from ccxt_mcp.exchanges.testnets import enter_testnet
@@ -35,6 +36,7 @@ _CLOCK_ERROR = 60.0  # seconds by which markets may seem to come from the future
 _ACKNOWLEDGED = {"warnOnFetchOpenOrdersWithoutSymbol": False}
 _ACKNOWLEDGED_OF_OPEN_ORDERS = {"warnIfNoSymbol": False, "warnWithoutSymbol": False}
 _PROXY_NAMES = {"proxy_url": "proxyUrl", "http_proxy": "httpProxy", "socks_proxy": "socksProxy"}
+_STREAM_PROXY_NAMES = {"http_proxy": "wssProxy", "socks_proxy": "wsSocksProxy"}
 
 Download = Callable[[Trace], Awaitable[MarketSet]]
 Through = Callable[[VenueKey, Download], Awaitable[MarketSet]]
@@ -84,6 +86,7 @@ class Pool:
         self._wall = wall
         self._store = MarketStore(settings.cache_dir, ccxt_version=ccxt_version())
         self._venues: dict[VenueKey, Venue] = {}
+        self._lives: dict[VenueKey, Live] = {}
         self._markets: dict[VenueKey, MarketSet] = {}
         self._tasks: dict[tuple[str, VenueKey], asyncio.Task[Any]] = {}
         self._refreshed_at: dict[VenueKey, float] = {}
@@ -160,6 +163,19 @@ class Pool:
         """Return the venue without loading its markets: enough to know what ccxt can do there."""
         return self._venues.get(key) or await self._shared("build", key, lambda: self._create(key))
 
+    async def live(self, key: VenueKey) -> Live:
+        """Return the instance whose streams bring what is at a key, whose venue must be open.
+
+        Raises:
+            Failure: METHOD_NOT_SUPPORTED where there are no streams, or none that would go where the requests go.
+        """
+        return self._lives.get(key) or await self._shared("live", key, lambda: self._create_live(key))
+
+    async def close_live(self, key: VenueKey) -> None:
+        """Close that instance, because nobody uses its streams any more."""
+        if (live := self._lives.pop(key, None)) is not None:
+            await live.close()
+
     def is_stale(self, key: VenueKey) -> bool:
         """Whether the markets are past their time and the last attempt to refresh them failed."""
         return key.public in self._not_refreshed
@@ -177,7 +193,7 @@ class Pool:
         self.vault.forget_idle()
         limit = self._clock() - self._settings.idle_minutes * 60
         for key, venue in list(self._venues.items()):
-            if venue.last_used < limit and ("open", key) not in self._tasks:
+            if venue.last_used < limit and ("open", key) not in self._tasks and not self._streams_of(key):
                 del self._venues[key]
                 if all(other.public != key.public for other in self._venues):
                     self._markets.pop(key.public, None)
@@ -189,6 +205,9 @@ class Pool:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for live in list(self._lives.values()):
+            await live.close()
+        self._lives.clear()
         for venue in list(self._venues.values()):
             await venue.close()
         self._venues.clear()
@@ -260,6 +279,17 @@ class Pool:
         config = await self._simulator(self._settings.exchange(key.exchange).simulator)
         return {name: config[name] for name in ("apiKey", "secret") if name in config}
 
+    async def _create_live(self, key: VenueKey) -> Live:
+        exchange = await self._build(key, "pro")
+        exchange.held = self._venues[key].held
+        live = self._lives[key] = Live(key, exchange)
+        self._markets[key.public].install(exchange)
+        return live
+
+    def _streams_of(self, key: VenueKey) -> bool:
+        """Whether streams need what the venue at a key has: its credentials, or the markets that all accounts share."""
+        return any(key in (live, live.public) for live in self._lives)
+
     def _install(self, key: VenueKey, markets: MarketSet) -> None:
         self._markets[key.public] = markets
         for venue in self._venues.values():
@@ -267,6 +297,9 @@ class Pool:
                 markets.install(venue.exchange)
                 venue.index = SymbolIndex(markets.markets)
                 venue.loaded_at = markets.saved_at
+        for live in self._lives.values():
+            if live.key.public == key.public:
+                markets.install(live.exchange)
 
     async def _download(self, key: VenueKey, trace: Trace) -> MarketSet:
         """Load markets on an instance of their own: no call waits for it, and no credentials take part."""
@@ -316,11 +349,13 @@ class Pool:
 
     # -- building --------------------------------------------------------------------------------------------------
 
-    async def _build(self, key: VenueKey) -> Any:
+    async def _build(self, key: VenueKey, flavour: Flavour = "async_support") -> Any:
         settings = self._settings.exchange(key.exchange)
-        base = await asyncio.to_thread(exchange_class, "bybit" if key.mode == "simulated" else key.exchange)
-        exchange = guarded(base)(await self._config(key, settings))
+        dialect = "bybit" if key.mode == "simulated" else key.exchange
+        base = await asyncio.to_thread(exchange_class, dialect, flavour)
+        exchange = (streaming if flavour == "pro" else guarded)(base)(await self._config(key, settings, flavour))
         try:
+            production = stream_hosts(exchange)
             if settings.default_type or exchange.has.get("spot"):
                 exchange.options["defaultType"] = settings.default_type or "spot"
             exchange.options.update(_ACKNOWLEDGED)
@@ -330,6 +365,9 @@ class Pool:
             exchange.log = self._ccxt_log
             if key.mode == "testnet":
                 enter_testnet(exchange)
+            if flavour == "pro":
+                by_url = "proxy_url" in settings.chosen
+                check_streams(exchange, production=production, testnet=key.mode == "testnet", by_url=by_url)
             if exchange.socksProxy:  # ccxt makes a session of its own for it, which must not follow redirects either
                 exchange.open()
                 exchange.get_socks_proxy_session(exchange.socksProxy).trace_configs.append(_no_foreign_redirects())
@@ -338,10 +376,11 @@ class Pool:
             raise
         return exchange
 
-    async def _config(self, key: VenueKey, settings: ExchangeSettings) -> dict[str, Any]:
+    async def _config(self, key: VenueKey, settings: ExchangeSettings, flavour: Flavour) -> dict[str, Any]:
         """Return all that ccxt is told."""
         config: dict[str, Any] = {
-            "enableRateLimit": False,  # the gate takes its place, shared by all instances
+            # the gate takes its place, shared by all instances; messages to streams are ccxt's to slow down
+            "enableRateLimit": flavour == "pro",
             "timeout": round(self._settings.deadline * 1000),
             "timeout_on_exit": 0,
             "session": self._shared_session(),
@@ -355,6 +394,12 @@ class Pool:
             config |= {"id": key.exchange} | {name: told[name] for name in told.keys() - CREDENTIALS.keys()}
         else:
             config |= {_PROXY_NAMES[name]: url for name, url in settings.chosen.items()}
+            if flavour == "pro":
+                config |= {
+                    _STREAM_PROXY_NAMES[name]: url
+                    for name, url in settings.chosen.items()
+                    if name in _STREAM_PROXY_NAMES
+                }
         if settings.rate_limit is not None:
             config["rateLimit"] = settings.rate_limit
         return config

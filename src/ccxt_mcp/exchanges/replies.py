@@ -292,15 +292,27 @@ def _fit(value: dict[Any, Any]) -> dict[str, Any]:
     return item
 
 
+_NAMES = frozenset({
+    "symbol", "timestamp", "datetime", "high", "low", "bid", "bidVolume", "ask", "askVolume", "vwap", "open", "close",
+    "last", "previousClose", "change", "percentage", "average", "baseVolume", "quoteVolume", "indexPrice", "markPrice",
+    "id", "order", "type", "side", "takerOrMaker", "price", "amount", "cost", "fee", "fees", "currency", "rate",
+})  # fmt: skip
+"""Of tickers and trades, of which streams bring thousands a second: clean as they are."""
+
+
 def _clean(value: Any, depth: int = _DEEPEST) -> Any:
     """Return a value that can be shown and rendered: no `info`, no NaN or infinity, no hidden characters."""
+    if value is None or (type(value) is float and -_VAST < value < _VAST):
+        return value  # most of them
     if isinstance(value, float | int):
         return value if value is True or value is False or _is_number(value) else None
     if isinstance(value, str):
         return _text(value)
     if isinstance(value, dict):
         return {
-            _text(name): _clean(item, depth - 1)
+            name if name in _NAMES else _text(name): item
+            if item is None or (type(item) is float and -_VAST < item < _VAST)
+            else _clean(item, depth - 1)
             for name, item in value.items()
             if depth and isinstance(name, str) and name != "info"
         }

@@ -138,7 +138,36 @@ def signing(exchange: Any, held: Held, ids: frozenset[str]) -> Generator[None]:
     finally:
         grant.open = False
         _grant.reset(token)
-        held.leave(exchange.options, (name for id_ in ids & DERIVED.keys() for name in DERIVED[id_]))
+        held.leave(exchange.options, _derived(ids))
+
+
+class Leave:
+    """The leave to sign that an account's streams have together, from the first of them until all are closed.
+
+    Args:
+        exchange: ccxt's instance.
+        held: the account's credentials, loaded.
+        ids: its id and those of the exchanges that it inherits from.
+    """
+
+    def __init__(self, exchange: Any, held: Held, ids: frozenset[str]) -> None:
+        self._exchange = exchange
+        self._ids = ids
+        self._grant = _Grant(held)
+        held.enter(exchange.options)
+
+    def enter(self) -> None:
+        """Let the task that calls this, and those that it makes, sign."""
+        _grant.set(self._grant)
+
+    def end(self) -> None:
+        """Take it from all of them, and leave no secret in the instance."""
+        self._grant.open = False
+        self._grant.held.leave(self._exchange.options, _derived(self._ids))
+
+
+def _derived(ids: frozenset[str]) -> Iterator[str]:
+    return (name for id_ in ids & DERIVED.keys() for name in DERIVED[id_])
 
 
 def disarm(error: BaseException, scrub: Callable[[str], str]) -> None:
