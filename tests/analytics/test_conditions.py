@@ -28,7 +28,7 @@ MADE: list[tuple[str, dict[str, Any]]] = [
         (*MADE[0], "BTC/USDT trades above 70000", ("trades", "ticker"), False),
         (*MADE[1], "BTC/USDT trades below 0.000012", ("trades", "ticker"), False),
         (*MADE[2], "BTC/USDT crosses 1.5", ("trades", "ticker"), False),
-        (*MADE[3], "BTC/USDT's spread is at most 5 basis points of the mid", ("book",), False),
+        (*MADE[3], "BTC/USDT's spread is at most 5 bps of the mid", ("book",), False),
         (*MADE[4], "BTC/USDT moves by 2.5% or more within 300 s", ("trades", "ticker"), False),
         (*MADE[5], "order a-1 on BTC/USDT is filled", ("orders",), True),
         (*MADE[6], "BTC/USDT is within 10% of the position's liquidation", ("positions", "ticker"), True),

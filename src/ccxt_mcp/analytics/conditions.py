@@ -33,9 +33,7 @@ _RULES: Mapping[str, _Rule] = {
     "price_above": _Rule(("value",), _PRICES, ("above",), "{symbol} trades above {value}"),
     "price_below": _Rule(("value",), _PRICES, ("below",), "{symbol} trades below {value}"),
     "price_crosses": _Rule(("value",), _PRICES, ("above", "below"), "{symbol} crosses {value}"),
-    "spread_below": _Rule(
-        ("value",), ("book",), ("below",), "{symbol}'s spread is at most {value} basis points of the mid"
-    ),
+    "spread_below": _Rule(("value",), ("book",), ("below",), "{symbol}'s spread is at most {value} bps of the mid"),
     "change_over": _Rule(("value", "window"), _PRICES, (), "{symbol} moves by {value}% or more within {window} s"),
     "order_filled": _Rule(("order_id",), ("orders",), (), "order {order_id} on {symbol} is filled"),
     "liquidation_within": _Rule(
