@@ -36,7 +36,11 @@ class Local:
     def __init__(self, environment: Mapping[str, str], *, in_memory: bool = False) -> None:
         self._runner = asyncio.Runner()
         self._house = build_house(load_settings(environment))
-        self._desk = Desk(self._house.gateway, MemoryJournal().opened) if in_memory else self._house.trading.desk
+        self._desk = (
+            Desk(self._house.gateway, MemoryJournal().opened, self._house.hub)
+            if in_memory
+            else self._house.trading.desk
+        )
 
     def time(self, exchange: str, order: Order) -> float:
         """Return the seconds of one order."""

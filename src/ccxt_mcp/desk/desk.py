@@ -15,6 +15,7 @@ import structlog
 from ccxt_mcp.call import Call, Sent
 from ccxt_mcp.desk.approvals import Approvals, Wish
 from ccxt_mcp.desk.confirmation import Approver
+from ccxt_mcp.desk.fills import Fills
 from ccxt_mcp.desk.lookup import Lookup, Wanted
 from ccxt_mcp.desk.plan import Placement, Plan, Planner, create_call, number
 from ccxt_mcp.desk.prices import Prices
@@ -27,6 +28,7 @@ from ccxt_mcp.gateway import Gateway
 from ccxt_mcp.journal import Counters as Journalled
 from ccxt_mcp.journal import Intent, IntentState, NewIntent
 from ccxt_mcp.orders.limits import Counters, check_order
+from ccxt_mcp.streams import Hub
 from ccxt_mcp.text import clean_text
 
 if TYPE_CHECKING:
@@ -84,6 +86,7 @@ class Desk:
     Args:
         gateway: the way to the exchanges.
         journal: opens the journal, on first use.
+        hub: where the streams of accounts are.
         randbits: random bits for client order ids.
     """
 
@@ -91,11 +94,13 @@ class Desk:
         self,
         gateway: Gateway,
         journal: Callable[[], Awaitable[Journal]],
+        hub: Hub,
         *,
         randbits: Callable[[int], int] = secrets.randbits,
     ) -> None:
         self.gateway = gateway
         self.journal = journal
+        self.fills = Fills(hub)
         self.prices = Prices(gateway)
         self.standing = Standing(gateway, self.prices, now_ms=gateway.now_ms)
         self.lookup = Lookup(gateway)
@@ -123,6 +128,7 @@ class Desk:
         try:
             if (known := await self._recorded(journal, placement)) is not None:
                 return known
+            self.fills.listen(placement.exchange, placement.account)
             plan = await self.planner.plan(placement)
         except Failure as failure:
             await self.refused(placement, failure)
@@ -265,16 +271,18 @@ class Desk:
     async def _with_status(
         self, plan: Plan, intent: Intent, sent: Sent, order: dict[str, Any], settling: asyncio.Task[Any]
     ) -> Envelope:
-        """Return the order with its status; many exchanges answer with an id only, and are asked once more.
+        """Return the order with its status; of an answer with an id only, the stream or one more request tells it.
 
         That the order was accepted is recorded meanwhile, and what the exchange tells of it after that.
         """
         if order.get("status") is None:
             wanted = Wanted(plan.key.exchange, plan.account, plan.order.symbol, order["id"], plan.sent_id)
-            found = await self.lookup.find(wanted)
-            if found.order is not None:
-                told = {name: value for name, value in found.order.items() if value is not None}
-                order = order | told | _ours(plan, intent)
+            found = await self.fills.told(wanted, final=plan.order.type == "market")
+            found = found or (await self.lookup.find(wanted)).order
+            if found is not None:
+                order = (
+                    order | {name: value for name, value in found.items() if value is not None} | _ours(plan, intent)
+                )
                 await settling
                 await self._note(intent, order)
         return Envelope(sent.metadata, data=shown_order(order) | {"effective": plan.effective})
@@ -380,6 +388,7 @@ class Desk:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
+        await self.fills.close()
         await self.reconciler.close()
 
 

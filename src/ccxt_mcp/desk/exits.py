@@ -11,12 +11,12 @@ import structlog
 
 from ccxt_mcp.call import Call, Sent
 from ccxt_mcp.desk.desk import Desk
-from ccxt_mcp.desk.everywhere import each_kind, listing_of
 from ccxt_mcp.desk.lookup import Wanted
 from ccxt_mcp.desk.plan import id_params
 from ccxt_mcp.desk.shown import shown_order
 from ccxt_mcp.envelope import Envelope, Table, error_dict
 from ccxt_mcp.errors import Code, Failure
+from ccxt_mcp.everywhere import each_kind, listing_of
 from ccxt_mcp.exchanges.quirks import CANCELS_AS, lineage
 from ccxt_mcp.exchanges.venue import Venue
 from ccxt_mcp.journal import Intent, IntentKind, IntentState, NewIntent

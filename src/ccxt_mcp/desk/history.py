@@ -8,11 +8,11 @@ from typing import Any
 
 from ccxt_mcp.call import Call
 from ccxt_mcp.desk.desk import Desk
-from ccxt_mcp.desk.everywhere import ask_everywhere, is_whole
 from ccxt_mcp.desk.exits import Exits, Target
 from ccxt_mcp.desk.shown import shown_order
 from ccxt_mcp.envelope import Envelope, combined
 from ccxt_mcp.errors import Code, Failure
+from ccxt_mcp.everywhere import ask_everywhere, is_whole
 from ccxt_mcp.exchanges.venue import Venue
 from ccxt_mcp.gateway import Gateway
 
@@ -57,6 +57,19 @@ class History:
             )
         own = {"clientOrderId": target.client_order_id} if target.client_order_id else {}
         return Envelope(self._metadata(venue), data=shown_order(found.order | own))
+
+    async def by_any_id(self, exchange: str, account: str | None, order_id: str, symbol: str | None) -> Envelope:
+        """Return one order by an id that may be the exchange's or ours.
+
+        Raises:
+            Failure: as `order`.
+        """
+        try:
+            return await self.order(Target(exchange, account, order_id, None, symbol, "", ""))
+        except Failure as failure:
+            if failure.code is not Code.ORDER_NOT_FOUND:
+                raise
+        return await self.order(Target(exchange, account, None, order_id, symbol, "", ""))
 
     async def orders(
         self, exchange: str, account: str | None, status: str, symbol: str | None, since: int | None

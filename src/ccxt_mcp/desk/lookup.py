@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ccxt_mcp.call import Call
-from ccxt_mcp.desk.everywhere import ask_everywhere, is_whole, listing_of
 from ccxt_mcp.desk.plan import id_params
 from ccxt_mcp.desk.prices import decimal_of
 from ccxt_mcp.envelope import Envelope
 from ccxt_mcp.errors import Code, Failure
+from ccxt_mcp.everywhere import ask_everywhere, is_whole, listing_of
 from ccxt_mcp.exchanges.venue import Venue
 from ccxt_mcp.gateway import Gateway
 

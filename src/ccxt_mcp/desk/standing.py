@@ -9,8 +9,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from ccxt_mcp.call import Call
-from ccxt_mcp.desk.everywhere import ask_everywhere, is_whole
 from ccxt_mcp.desk.prices import Prices, decimal_of, has_market
+from ccxt_mcp.everywhere import ask_everywhere, is_whole
 from ccxt_mcp.exchanges.venue import Venue
 from ccxt_mcp.gateway import Gateway
 

@@ -13,6 +13,7 @@ from ccxt_mcp.desk.exits import Exits
 from ccxt_mcp.desk.history import History
 from ccxt_mcp.desk.leverage import Leverage
 from ccxt_mcp.gateway import Gateway
+from ccxt_mcp.streams import Hub
 
 if TYPE_CHECKING:
     from ccxt_mcp.journal.journal import Journal
@@ -41,14 +42,15 @@ class Trading:
     allowance: Allowance
 
     @classmethod
-    def over(cls, gateway: Gateway, journal: Callable[[], Awaitable[Journal]]) -> Self:
+    def over(cls, gateway: Gateway, journal: Callable[[], Awaitable[Journal]], hub: Hub) -> Self:
         """Return the write route over a gateway.
 
         Args:
             gateway: the way to the exchanges.
             journal: opens the journal, on first use.
+            hub: where the streams of accounts are.
         """
-        desk = Desk(gateway, journal)
+        desk = Desk(gateway, journal, hub)
         exits = Exits(desk)
         return cls(
             gateway,
