@@ -99,6 +99,12 @@ GOOD: dict[str, dict[str, Any]] = {
     "account_fees": {**SIMULATOR, "symbol": "BTC/USDT"},
     "account_limits": {**SIMULATOR, "symbol": "BTC/USDT"},
     "account_orders_unknown": {},
+    "stream_watch": {**SIMULATOR, "symbol": "BTC/USDT", "channels": ["ticker", "book"], "updates": 2},
+    "stream_wait": {**SIMULATOR, "symbol": "BTC/USDT", "condition": "price_above", "value": 1},
+    "stream_list": {},
+    "stream_alert_create": {**SIMULATOR, "symbol": "BTC/USDT", "condition": "price_below", "value": 1},
+    "stream_alert_list": {"status": "active"},
+    "stream_alert_delete": {"alert_id": "the last one"},
 }  # fmt: skip
 
 
@@ -106,8 +112,12 @@ async def test_every_tool_answers_with_a_good_example(settings: Settings, era: s
     everything = settings.model_copy(update={"toolsets": ("all",)})
     async with in_own_task(Client(build_server(everything), mode=era)) as client:
         assert {tool.name for tool in (await client.list_tools()).tools} == set(GOOD)
+        made: dict[str, Any] = {}
         for name, arguments in GOOD.items():
-            answer = envelope(await client.call_tool(name, arguments))
+            answer = envelope(
+                await client.call_tool(name, arguments | made if name == "stream_alert_delete" else arguments)
+            )
+            made = {"alert_id": answer["data"]["id"]} if name == "stream_alert_create" else made
             assert answer["success"], (name, answer)
             assert answer["data"]
             assert answer["metadata"]["version"] == "TAPS-1.0.0"

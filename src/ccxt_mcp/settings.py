@@ -266,6 +266,8 @@ class Settings(Proxies):
         credentials_idle_minutes: minutes without use after which credentials leave the memory.
         reconcile_seconds: how long after a lost reply the exchange may still carry out the order.
         ticket_minutes: how long a confirmation waits for a human.
+        stream_limit: live streams that may be open at once.
+        stream_pace: seconds between two notifications that a resource has changed, at least.
         toolsets: groups of tools that clients see.
         read_only: whether tools that change anything are hidden.
     """
@@ -292,6 +294,8 @@ class Settings(Proxies):
     credentials_idle_minutes: float = Field(default=15.0, ge=1)
     reconcile_seconds: float = Field(default=15.0, ge=1, le=600)
     ticket_minutes: float = Field(default=10.0, gt=0, le=1440)
+    stream_limit: int = Field(default=500, ge=1, le=10_000)
+    stream_pace: float = Field(default=1.0, ge=0.05, le=3600)
     toolsets: Words = ("default",)
     read_only: bool = False
 

@@ -19,8 +19,18 @@ _UNIT_MS = {
     "y": 31_536_000_000,
 }
 _TIMEFRAME = re.compile(r"([0-9]{1,6})([smhdwMy])")
-_RELATIVE = re.compile(r"-?\s*(\d{1,9})\s*(s|sec|m|min|h|hour|d|day|w|week|M|month|y|year)s?(?:\s+ago)?")
-_WORDS = {"sec": "s", "min": "m", "hour": "h", "day": "d", "week": "w", "month": "M", "year": "y"}
+_RELATIVE = re.compile(r"-?\s*(\d{1,9})\s*(s|sec|second|m|min|minute|h|hour|d|day|w|week|M|month|y|year)s?(?:\s+ago)?")
+_WORDS = {
+    "sec": "s",
+    "second": "s",
+    "min": "m",
+    "minute": "m",
+    "hour": "h",
+    "day": "d",
+    "week": "w",
+    "month": "M",
+    "year": "y",
+}
 _LAST_MS = 253_402_300_800_000  # the year 10000
 _FIRST_MS = 1_000_000_000_000  # anything smaller is a time in seconds: 2001-09-09 in milliseconds
 
@@ -72,6 +82,30 @@ def parse_moment(text: str | int | float, *, now_ms: int, name: str = "since") -
             Code.INVALID_ARGUMENT,
             f"{name} is {clean_text(str(text), 40)!r}, which is no time.",
             hint='Write milliseconds, ISO 8601 such as 2026-01-31T12:00:00Z, or relative such as "2h ago" or "7d".',
+        )
+    return moment
+
+
+def parse_end(text: str | int | float, *, now_ms: int, name: str) -> int:
+    """Return the milliseconds since the epoch at which something ends.
+
+    Accepts what `parse_moment` does, but a relative time counts from now on: "2h", "in 30 min".
+
+    Raises:
+        Failure: INVALID_ARGUMENT when none of these forms fits, or that time is over or never comes.
+    """
+    written = str(text).strip()
+    ahead = written[3:].lstrip() if written.lower().startswith("in ") else written
+    relative = _RELATIVE.fullmatch(ahead if ahead.endswith("M") else ahead.lower())
+    if relative and "ago" not in ahead and not ahead.startswith("-"):
+        moment: int | None = now_ms + int(relative[1]) * _UNIT_MS[_WORDS.get(relative[2], relative[2])]
+    else:
+        moment = _moment(written, now_ms)
+    if moment is None or not now_ms < moment < _LAST_MS:
+        raise Failure(
+            Code.INVALID_ARGUMENT,
+            f"{name} is {clean_text(written, 40)!r}, which is no time to come.",
+            hint='Write milliseconds, ISO 8601 such as 2030-01-31T12:00:00Z, or relative such as "2h" or "in 7d".',
         )
     return moment
 

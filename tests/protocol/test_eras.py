@@ -41,6 +41,12 @@ STANDARD_WORDS = {
 }  # fmt: skip
 OTHER_WORDS = {
     "active", "base", "capability", "closed", "country", "quote", "sort", "testnet", "within", "margin_mode",
+    "channels", "seconds", "updates", "condition", "value", "window", "note", "repeat", "expires", "alert_id",
+}  # fmt: skip
+TEMPLATES = {
+    "ccxt://{exchange}/markets", "ccxt://{exchange}/{+symbol}/ticker", "ccxt://{exchange}/{+symbol}/book",
+    "ccxt://{exchange}/{+symbol}/trades", "ccxt://{exchange}/{+symbol}/candles/{timeframe}",
+    "ccxt://account/{account}/orders", "ccxt://account/{account}/balance", "ccxt://account/{account}/positions",
 }  # fmt: skip
 STRANGE = "kra\u202e\u200b\u2066\x1b[31mken"
 SECRET = "sk-live-51HG7aVbQ"
@@ -189,8 +195,8 @@ async def test_the_resources_are_listed_and_hold_what_they_promise(server: MCPSe
     async with Client(server, mode=era) as client:
         resources = (await client.list_resources()).resources
         templates = (await client.list_resource_templates()).resource_templates
-        assert {resource.uri for resource in resources} == {"ccxt://exchanges", "ccxt://health"}
-        assert [template.uri_template for template in templates] == ["ccxt://{exchange}/markets"]
+        assert {resource.uri for resource in resources} == {"ccxt://alerts", "ccxt://exchanges", "ccxt://health"}
+        assert {template.uri_template for template in templates} == TEMPLATES
         assert {described.mime_type for described in [*resources, *templates]} == {"application/json"}
         markets = await read(client, "ccxt://simulator/markets")
         health = await read(client, "ccxt://health")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import ccxt_mcp
+from protocol.test_eras import TEMPLATES
 
 if TYPE_CHECKING:
     from protocol.node import NodeTools
@@ -73,9 +74,9 @@ def test_the_inspector_sees_a_failed_call_as_failed(inspector: Inspector) -> Non
 
 def test_the_inspector_lists_resources_and_prompts(inspector: Inspector) -> None:
     resources = inspector("resources/list")["result"]["resources"]
-    assert {resource["uri"] for resource in resources} == {"ccxt://exchanges", "ccxt://health"}
+    assert {resource["uri"] for resource in resources} == {"ccxt://alerts", "ccxt://exchanges", "ccxt://health"}
     templates = inspector("resources/templates/list")["result"]["resourceTemplates"]
-    assert [template["uriTemplate"] for template in templates] == ["ccxt://{exchange}/markets"]
+    assert {template["uriTemplate"] for template in templates} == TEMPLATES
     prompts = inspector("prompts/list")["result"]["prompts"]
     assert {prompt["name"] for prompt in prompts} == {"market_brief", "best_venue"}
 

@@ -41,6 +41,7 @@ class Opener:
             from ccxt_mcp.journal.journal import Journal  # noqa: PLC0415 - a quarter of a second that reading saves
 
             self._journal = Journal(self._url)
+            self._is_there = True
         return self._journal
 
     async def close(self) -> None:

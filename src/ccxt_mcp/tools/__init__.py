@@ -1,6 +1,7 @@
 """The tools: plain async functions that turn arguments into calls and answers into small shapes.
 
-A tool takes the gateway first, or `Trading` where it touches an account; then what the model may choose. It returns an
+A tool takes the gateway first, `Trading` where it touches an account, or `Alerting` where it watches streams; then
+what the model may choose. It returns an
 envelope or raises `Failure`.
 """
 
@@ -39,7 +40,13 @@ TOOLS: dict[str, ToolSpec] = {}
 
 
 def tool(
-    title: str, *, tier: Tier = Tier.PUBLIC, idempotent: bool = True, open_world: bool = True, default: bool = True
+    title: str,
+    *,
+    tier: Tier = Tier.PUBLIC,
+    idempotent: bool = True,
+    open_world: bool = True,
+    default: bool = True,
+    keeps: bool = False,
 ) -> Callable[[ToolFunction], ToolFunction]:
     """Put a function into the catalogue; its toolset is the first word of its name.
 
@@ -50,13 +57,14 @@ def tool(
         idempotent: whether calling it twice does no more than calling it once.
         open_world: whether it talks to an exchange.
         default: whether it belongs to the `default` toolset.
+        keeps: whether it changes what the server keeps for its users, and nothing at an exchange.
     """
-    read_only = tier in {Tier.PUBLIC, Tier.ACCOUNT}
+    moves_nothing = tier in {Tier.PUBLIC, Tier.ACCOUNT}
 
     def register(function: ToolFunction) -> ToolFunction:
         annotations = ToolAnnotations(
-            read_only_hint=read_only,
-            destructive_hint=not read_only,
+            read_only_hint=moves_nothing and not keeps,
+            destructive_hint=not moves_nothing,
             idempotent_hint=idempotent,
             open_world_hint=open_world,
         )
@@ -69,7 +77,7 @@ def tool(
 
 def tool_catalogue() -> dict[str, ToolSpec]:
     """Return every tool by name, defining them on first use."""
-    for group in ("exchange", "market", "analytics", "trade", "account", "system"):
+    for group in ("exchange", "market", "analytics", "trade", "account", "system", "stream"):
         import_module(f"{__name__}.{group}")  # its functions register themselves
     return TOOLS
 

@@ -8,11 +8,11 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from ccxt_mcp.call import Call
-from ccxt_mcp.desk.everywhere import NOT_ALL, ask_everywhere, is_whole
 from ccxt_mcp.desk.prices import decimal_of
 from ccxt_mcp.desk.trading import Trading
 from ccxt_mcp.envelope import Envelope, Table
 from ccxt_mcp.errors import Code, Failure
+from ccxt_mcp.everywhere import NOT_ALL, ask_everywhere, is_whole
 from ccxt_mcp.methods import Tier
 from ccxt_mcp.times import parse_moment
 from ccxt_mcp.tools import as_data, tool

@@ -21,6 +21,7 @@ from ccxt_mcp.desk.trading import Trading
 from ccxt_mcp.envelope import Envelope, internal_failure
 from ccxt_mcp.errors import Code, Failure
 from ccxt_mcp.gateway import Gateway
+from ccxt_mcp.streams.alerting import Alerting
 from ccxt_mcp.text import clean_text
 from ccxt_mcp.tools import ToolSpec
 from ccxt_mcp.tools.answer import answer
@@ -41,11 +42,12 @@ class GatewayTool(Tool):
     _private: bool = PrivateAttr(default=False)
 
     @classmethod
-    def bind(cls, spec: ToolSpec, trading: Trading) -> Self:
+    def bind(cls, spec: ToolSpec, trading: Trading, alerting: Alerting) -> Self:
         """Return the SDK's tool for a catalogue entry; the function gets what its first parameter names."""
         gateway = trading.gateway
         first = next(iter(signature(spec.function).parameters))
-        function = partial(spec.function, {"gateway": gateway, "trading": trading}[first])
+        rooms = {"gateway": gateway, "trading": trading, "alerting": alerting}
+        function = partial(spec.function, rooms[first])
         update_wrapper(function, spec.function)
         vars(function).pop("__wrapped__")  # or its signature would have the gateway back
         bound = cls.from_function(

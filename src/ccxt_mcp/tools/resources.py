@@ -1,5 +1,6 @@
 """Resources, prompts and completion: what a client may read or offer besides the tools."""
 
+from functools import partial
 from typing import Any
 
 import orjson
@@ -8,36 +9,54 @@ from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
 from mcp.types import Completion, CompletionArgument, CompletionContext, PromptReference, ResourceTemplateReference
 
 from ccxt_mcp.envelope import Envelope
-from ccxt_mcp.errors import Code
+from ccxt_mcp.errors import Code, Failure
 from ccxt_mcp.gateway import Gateway
 from ccxt_mcp.tools.answer import answer
 from ccxt_mcp.tools.exchange import exchange_list, exchange_markets
 from ccxt_mcp.tools.system import system_health
 
-_JSON = "application/json"
+JSON = "application/json"
 _COMPLETIONS = 100  # the protocol's most
+
+
+_MISSING = frozenset({Code.UNKNOWN_EXCHANGE, Code.UNKNOWN_SYMBOL, Code.AMBIGUOUS_SYMBOL, Code.INVALID_ARGUMENT})
+
+
+def content_of(envelope: Envelope, *, cap: int) -> str:
+    """Return an answer as the content of a resource.
+
+    Args:
+        envelope: the answer.
+        cap: bytes that the content does not exceed.
+
+    Raises:
+        ResourceError: the answer is a failure; ResourceNotFoundError where there is no such thing.
+    """
+    if envelope.failure is not None:
+        raise failed(envelope.failure)
+    return orjson.dumps(answer(envelope, cap=cap).structured_content).decode()
+
+
+def failed(failure: Failure) -> ResourceError:
+    """Return the error of a resource that could not be read."""
+    return (ResourceNotFoundError if failure.code in _MISSING else ResourceError)(failure.message)
 
 
 def add_resources(server: MCPServer[Any], gateway: Gateway) -> None:
     """Offer the exchanges, the markets of each and the server's health as resources."""
+    content = partial(content_of, cap=gateway.settings.answer_cap)
 
-    def content(envelope: Envelope) -> str:
-        if envelope.failure is not None:
-            missing = envelope.failure.code is Code.UNKNOWN_EXCHANGE
-            raise (ResourceNotFoundError if missing else ResourceError)(envelope.failure.message)
-        return orjson.dumps(answer(envelope, cap=gateway.settings.answer_cap).structured_content).decode()
-
-    @server.resource("ccxt://exchanges", title="Exchanges", mime_type=_JSON)
+    @server.resource("ccxt://exchanges", title="Exchanges", mime_type=JSON)
     async def exchanges() -> str:  # pyright: ignore[reportUnusedFunction]
         """Every exchange that can be asked."""
         return content(await exchange_list(gateway, limit=1000))
 
-    @server.resource("ccxt://health", title="Health", mime_type=_JSON)
+    @server.resource("ccxt://health", title="Health", mime_type=JSON)
     async def health() -> str:  # pyright: ignore[reportUnusedFunction]
         """How the server and the opened exchanges are doing."""
         return content(await system_health(gateway))
 
-    @server.resource("ccxt://{exchange}/markets", title="Markets of an exchange", mime_type=_JSON)
+    @server.resource("ccxt://{exchange}/markets", title="Markets of an exchange", mime_type=JSON)
     async def markets(exchange: str) -> str:  # pyright: ignore[reportUnusedFunction]
         """The active markets of an exchange."""
         return content(await exchange_markets(gateway, exchange, limit=1000))

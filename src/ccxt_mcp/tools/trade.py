@@ -8,12 +8,12 @@ from mcp.server.mcpserver import Context
 from pydantic import Field
 
 from ccxt_mcp.desk.changes import Change
-from ccxt_mcp.desk.everywhere import NOT_ALL
 from ccxt_mcp.desk.exits import Target
 from ccxt_mcp.desk.plan import Placement
 from ccxt_mcp.desk.trading import Trading
 from ccxt_mcp.envelope import Envelope, Table
 from ccxt_mcp.errors import Code, Failure
+from ccxt_mcp.everywhere import NOT_ALL
 from ccxt_mcp.methods import Tier
 from ccxt_mcp.orders.order import OrderRequest
 from ccxt_mcp.times import parse_moment

@@ -12,7 +12,7 @@ from ccxt_mcp.times import iso
 
 _TO_QUOTE = re.compile(r'[,"\n\r\v\f\x1c-\x1e\x85\u2028\u2029]')
 _BREAKS_LINE = re.compile(r"[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
-_TIME_NAME = re.compile(r"(timestamp|time|since|until|expiry|created|updated|reset|eta)$", re.IGNORECASE)
+_TIME_NAME = re.compile(r"(timestamp|time|since|until|expiry|created|updated|reset|eta|ms)$", re.IGNORECASE)
 _TIMES_MS = range(1_000_000_000_000, 4_102_444_800_000)  # 2001 to 2100
 
 
