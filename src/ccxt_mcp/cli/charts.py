@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
 
@@ -167,43 +167,89 @@ def _times(shown: list[Candle], gap: int) -> Iterator[list[Segment]]:
     yield [Segment(line, _QUIET)]
 
 
+def sparkline(values: Sequence[float]) -> str:
+    """Return a bar of an eighth to a whole character for each value, between the lowest and the highest."""
+    scale = _Scale(min(values), max(values), 8)
+    return "".join(_EIGHTHS[1 + scale.step(value)] for value in values)
+
+
+class Scale:
+    """How prices and amounts of a market are written in columns; it only widens, so what is drawn again stays calm."""
+
+    def __init__(self) -> None:
+        self._decimals = [0, 0]
+        self._whole = [0, 0]  # characters before the point
+
+    def fit(self, *, prices: Iterable[float] = (), amounts: Iterable[float] = ()) -> None:
+        """Make room for all digits of these."""
+        for column, values in enumerate((list(prices), list(amounts))):
+            self._decimals[column] = max(self._decimals[column], decimals_of(values))
+            self._whole[column] = max(self._whole[column], *(len(aligned(value, 0)) for value in values), 0)
+
+    def price(self, value: float) -> str:
+        """Return a price with as many decimal places as any so far."""
+        return self._written(value, 0)
+
+    def amount(self, value: float) -> str:
+        """Return an amount with as many decimal places as any so far."""
+        return self._written(value, 1)
+
+    @property
+    def width(self) -> int:
+        """Characters of a price and an amount together."""
+        return sum(map(self._width_of, (0, 1)))
+
+    def _width_of(self, column: int) -> int:
+        decimals = self._decimals[column]
+        return self._whole[column] + (decimals and decimals + 1)
+
+    def _written(self, value: float, column: int) -> str:
+        return aligned(value, self._decimals[column]).rjust(self._width_of(column))
+
+
 class BookLadder:
     """An order book as a ladder: asks above, bids below, a bar for each amount.
 
     Args:
         book: the data of market_orderbook.
+        scale: that of a ladder of the same market, which then keeps its columns.
     """
 
-    def __init__(self, book: dict[str, Any]) -> None:
+    def __init__(self, book: dict[str, Any], *, scale: Scale | None = None) -> None:
         self._bids: list[list[Any]] = (book.get("bids") or {}).get("rows") or []
         self._asks: list[list[Any]] = (book.get("asks") or {}).get("rows") or []
-        self._middle = _middle(book)
+        self._book = book
+        self._scale = scale or Scale()
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Draw for the width at hand."""
         levels = [*self._asks, *self._bids]
-        prices, amounts = (decimals_of(level[i] for level in levels) for i in (0, 1))
+        self._scale.fit(prices=(level[0] for level in levels), amounts=(level[1] for level in levels))
         most = max((level[1] for level in levels), default=0)
         bar = max(8, min(40, options.max_width - 34))
+        middle = _middle(self._book, room=options.max_width - self._scale.width - 4)
         grid = Grid.grid(padding=(0, 2))
         for justify in ("right", "right", "left"):
             grid.add_column(justify=justify, no_wrap=True)
         for side, colour in ((reversed(self._asks), DOWN), (self._bids, UP)):
             for price, amount in side:
                 length = max(1, round(amount / most * bar)) if most else 0
-                cells = (aligned(price, prices), aligned(amount, amounts), "━" * length)
+                cells = (self._scale.price(price), self._scale.amount(amount), "━" * length)
                 grid.add_row(*(Text(cell, style=colour) for cell in cells))
             if colour == DOWN:
-                grid.add_row(*self._middle)
+                grid.add_row(*middle)
         yield grid
 
 
-def _middle(book: dict[str, Any]) -> tuple[Text, Text, Text]:
+def _middle(book: dict[str, Any], *, room: int) -> tuple[Text, Text, Text]:
+    """Return the row between the sides; of the spread as much as there is room for."""
     mid, spread, bps = book.get("mid"), book.get("spread"), book.get("spreadBps")
-    facts = [] if spread is None else [f"spread {grouped(spread)}"]
+    facts = [] if spread is None else [grouped(spread)]
     facts += [] if bps is None else [f"{grouped(bps)} bps"]
+    told = " · ".join(facts)
+    forms = [f"spread {told}", told] if spread is not None else [told]
     return (
         Text("" if mid is None else grouped(mid), style="bold"),
         Text("mid" if mid is not None else "", style=QUIET),
-        Text(" · ".join(facts), style=QUIET),
+        Text(next((form for form in forms if len(form) <= room), facts[-1] if facts else ""), style=QUIET),
     )

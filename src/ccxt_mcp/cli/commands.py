@@ -99,6 +99,7 @@ def ccxt_mcp(
     ccxt-mcp doctor                [dim]does everything work here?[/]
     ccxt-mcp tools                 [dim]what a model can call[/]
     ccxt-mcp call market_ticker exchange=kraken symbol=BTC/USD
+    ccxt-mcp watch simulator BTC/USDT
     """
 
 
@@ -174,6 +175,37 @@ def tools(
     from ccxt_mcp.cli import toolbox  # noqa: PLC0415
 
     finish(toolbox.show_tools(names or [], toolsets=toolsets, as_json=as_json, config=config))
+
+
+@app.command()
+def watch(
+    exchange: Annotated[str, typer.Argument(metavar="EXCHANGE", help="Id of an exchange, such as kraken.")],
+    symbol: Annotated[str, typer.Argument(metavar="SYMBOL", help="A market, such as BTC/USDT.")],
+    book: Annotated[bool, typer.Option("--book", help="Show the order book, instead of the trades.")] = False,
+    trades: Annotated[bool, typer.Option("--trades", help="Show the trades, also beside the order book.")] = False,
+    seconds: Annotated[float | None, typer.Option(min=0.1, help="End by itself after so long.")] = None,
+    account: Annotated[
+        str | None, typer.Option(help="An account in whose environment to watch, such as a testnet.")
+    ] = None,
+    config: Config = None,
+) -> None:
+    """Show a market live, until Ctrl-C.
+
+    In a terminal that is a screen with the ticker, the newest trades or the order book, and how the streams are doing.
+    Elsewhere it is lines: time, kind, price, and facts as key=value.
+
+    The exit code is 0 also after Ctrl-C, and 1 when a stream cannot go on.
+
+    [bold]Examples[/]
+
+    ccxt-mcp watch simulator BTC/USDT
+    ccxt-mcp watch kraken BTC/USD --book --trades
+    ccxt-mcp watch okx ETH/USDT:USDT --seconds 60 > eth.txt
+    ccxt-mcp watch simulator BTC/USDT | grep trades
+    """
+    from ccxt_mcp.cli import watch as watching  # noqa: PLC0415
+
+    finish(watching.watch(exchange, symbol, book=book, trades=trades, seconds=seconds, account=account, config=config))
 
 
 @app.command()

@@ -21,8 +21,8 @@ from ccxt_mcp.cli.figures import grouped, is_number, pointed
 from ccxt_mcp.times import iso
 
 _TIMES_MS = range(1_000_000_000_000, 4_102_444_800_000)  # 2001 to 2100
-_TIME_WORDS = ("time", "timestamp", "reset", "created", "updated", "expires", "since")
-_SIGNED = ("percentage", "changepercent", "change", "deviationbps", "imbalance", "fundingrate", "gapbps")
+_TIME_WORDS = ("time", "timestamp", "reset", "created", "updated", "expires", "since", "ms")
+_SIGNED = ("percentage", "changepercent", "changepct", "change", "deviationbps", "imbalance", "fundingrate", "gapbps")
 _STATES = {"closed": UP, "open": DOWN, "half-open": "yellow", "half_open": "yellow"}
 
 
@@ -63,7 +63,7 @@ def answer_view(tool: str, envelope: Mapping[str, Any]) -> RenderableType:
     """
     if not envelope.get("success"):
         return failure_view(envelope.get("error") or {})
-    data: dict[str, Any] = dict(envelope.get("data") or {})
+    data = _flat(envelope.get("data") or {})
     parts: list[RenderableType] = []
     if tool == "market_ohlcv" and data.get("candles"):
         parts.append(CandleChart(data.pop("candles")["rows"]))
@@ -115,7 +115,8 @@ def facts_view(facts: Mapping[str, Any]) -> RenderableType:
 class TableView:
     """Columns and rows, drawn in the first form that fits the terminal.
 
-    At best decimal points stand under each other; else numbers end under each other; else each row becomes a column.
+    At best decimal points stand under each other; else numbers end under each other; else each row becomes a column,
+    and where that is too wide as well, a paragraph.
 
     Args:
         table: columns, rows, and what else the answer says of them.
@@ -133,7 +134,10 @@ class TableView:
             unbounded = options.update(width=10_000)
             forms = (self._upright(gap=2, points=True), self._upright(gap=2), self._upright(gap=1), self._turned())
             fitting = (form for form in forms if form.__rich_measure__(console, unbounded).maximum <= options.max_width)
-            yield next(fitting, forms[1])
+            if (form := next(fitting, None)) is not None:
+                yield form
+            else:
+                yield from _spaced([facts_view(row) for row in self._rows()])
         yield from _table_notes(self._table)
 
     def _upright(self, *, gap: int, points: bool = False) -> Grid:
@@ -146,6 +150,10 @@ class TableView:
         for row in zip(*(_cells(name, values, points=points) for name, values in self._columns.items()), strict=True):
             grid.add_row(*row)
         return grid
+
+    def _rows(self) -> Iterator[dict[str, Any]]:
+        for row in zip(*self._columns.values(), strict=True):
+            yield {name: value for name, value in zip(self._columns, row, strict=True) if value is not None}
 
     def _turned(self) -> Grid:
         grid = Grid.grid(padding=(0, 2, 0, 0))
@@ -169,7 +177,8 @@ def shown(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(map(shown, value)) or "-"
     if isinstance(value, dict):
-        return " · ".join(f"{name} {shown(item)}" for name, item in value.items())
+        pairs: Mapping[str, Any] = value
+        return " · ".join(f"{name} {_fact(name, item)}" for name, item in pairs.items())
     return str(value)
 
 
@@ -215,6 +224,18 @@ def _moment(ms: int | None) -> str:
 
 def _is_table(value: Any) -> bool:
     return isinstance(value, dict) and {"columns", "rows"} <= value.keys()
+
+
+def _flat(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return data with the tables of a group beside the others, each with its group's name before its own."""
+    flat: dict[str, Any] = {}
+    for name, value in data.items():
+        if isinstance(value, dict) and value and all(map(_is_table, value.values())):  # pyright: ignore[reportUnknownArgumentType,reportUnknownMemberType]
+            group: dict[str, Any] = value
+            flat |= {f"{name} {own}": table for own, table in group.items()}
+        else:
+            flat[name] = value
+    return flat
 
 
 def _table_notes(table: Mapping[str, Any]) -> Iterator[RenderableType]:
