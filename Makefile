@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test check format bench requirements clean
+.PHONY: demo test check format bench soak-streams requirements clean
 
 $(STAMP): requirements.txt requirements-dev.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11")'
@@ -33,6 +33,9 @@ format: $(STAMP)
 
 bench: $(STAMP)  ## ratios against a baseline measured in the same run
 	$(BIN)/python -m bench
+
+soak-streams: $(STAMP)  ## 200 live streams: nothing may grow, and they cost little more than bare ccxt.pro
+	$(BIN)/python -m bench.soak_streams
 
 requirements: $(STAMP)  ## pin what pyproject.toml asks for; records no download addresses
 	$(BIN)/pip-compile --quiet --strip-extras --no-emit-index-url --no-emit-find-links --output-file requirements.txt pyproject.toml

@@ -23,6 +23,9 @@ from bench.questions import (
     h_bytes,
     i_order,
     j_orders,
+    k_stream,
+    l_live,
+    m_stream_memory,
 )
 from bench.report import document, show
 
@@ -33,6 +36,7 @@ QUESTIONS: Mapping[str, Callable[[], Answer]] = {
     for module in (
         *(a_start, b_first_ticker, c_latency, d_cached, e_burst),
         *(f_compare, g_memory, h_bytes, i_order, j_orders),
+        *(k_stream, l_live, m_stream_memory),
     )
 }
 

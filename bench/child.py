@@ -82,8 +82,12 @@ class Child:
 
 
 def resident_mib(process: Child) -> float:
+    """Return the memory that a child holds now (RSS), in MiB."""
+    return resident_mib_of(process.process.pid)
+
+
+def resident_mib_of(pid: int) -> float:
     """Return the memory that a process holds now (RSS), in MiB."""
-    pid = process.process.pid
     try:
         status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
         kib = status.partition("VmRSS:")[2].split()[0]

@@ -20,12 +20,15 @@ from bench.child import configured
 from bench.direct import Direct
 from bench.disk import Disk
 from bench.exchanges import Exchanges
+from bench.feed import Feed
 from bench.flood import flood
 from bench.local import Local
 from bench.measure import Answer, Finding, at_least, at_most, compared, difference, in_turn, ratio
 from bench.orders import LIMITLESS, UNPACED, cancel_all, far_orders
-from bench.questions import h_bytes
+from bench.questions import h_bytes, k_stream, l_live, m_stream_memory
 from bench.report import document, show
+from bench.soak_streams import BOUNDS, Plan, Sample, Soak, growth
+from bench.streams import EACH, mixed, names, speeds
 
 from ccxt_mcp.settings import load_settings
 
@@ -123,8 +126,54 @@ def test_raw_ccxt_and_a_desk_with_its_journal_on_disk_or_in_memory_place_the_sam
     assert [path.name for path in tmp_path.glob("*/data/*")] == ["journal.sqlite3"]
 
 
+def test_of_every_four_exchanges_one_tells_its_books_and_no_stream_comes_twice() -> None:
+    watched = mixed(20)
+    assert len(watched) == len(set(watched)) == 20 * EACH
+    assert sum(one.channel == "book" for one in watched) == 50
+    assert [speed < 50 for speed in speeds(20)] == [number % 4 == 1 for number in range(20)]
+
+
+async def test_a_ticker_reaches_one_reader_and_many_by_one_subscription(tmp_path: Path) -> None:
+    with Feed(100.0, tick=0.01) as feed:
+        measured = await k_stream.measure(feed, tmp_path, rounds=1, updates=5, readers=20)
+    figures = [finding.figure for finding in measured.findings]
+    assert min(figures) > 0
+    assert figures[-1] == 1
+
+
+async def test_a_ticker_from_a_stream_is_never_asked_for(tmp_path: Path) -> None:
+    with Exchanges(0) as exchanges:
+        measured = await l_live.measure(exchanges, tmp_path, rounds=1, calls=50)
+    assert all(finding.figure > 0 for finding in measured.findings)
+
+
+def test_the_memory_of_streams_is_that_of_a_process_of_their_own(tmp_path: Path) -> None:
+    with Feed(*speeds(2), tick=0.05) as feed:
+        environment = configured(tmp_path, names(feed.urls))
+        figures = {way: [m_stream_memory.after(way, feed.urls, environment, 0.1)] for way in ("bare", "hub")}
+    assert m_stream_memory.findings(figures, 2 * EACH)[0].figure > 0
+
+
+def test_what_grows_after_the_first_minute_is_told_and_what_goes_up_and_down_is_not() -> None:
+    first = [Sample(100, 40, 200.0), Sample(102, 41, 210.0)]
+    steady = [Sample(101, 41, 212.0), Sample(106, 60, 300.0), Sample(102, 40, 214.0)] * 3
+    assert growth(first, steady, judged=BOUNDS) == []
+    assert growth(first, [*steady, *[Sample(110, 44, 230.0)] * 9], judged=BOUNDS) == [
+        "tasks grew from 102 to 110 after the first minute",
+        "sockets grew from 41 to 44 after the first minute",
+        "mib grew from 210 to 230 after the first minute",
+    ]
+
+
+async def test_a_short_soak_ends_by_itself_and_finds_only_that_the_hub_is_no_faster_than_bare_ccxt() -> None:
+    told: list[str] = []
+    wrong = await Soak(Plan(seconds=1.0, venues=2, rounds=1, phase=0.5, most=0.001), told.append).run()
+    assert [one.partition(" takes")[0] for one in wrong] == ["a message"]
+    assert told[0] == "20 streams of 2 exchanges: 4 ticker, 3 trades, 3 candles, 10 book"
+
+
 def test_every_question_has_its_letter() -> None:
-    assert "".join(program.QUESTIONS) == "abcdefghij"
+    assert "".join(program.QUESTIONS) == "abcdefghijklm"
 
 
 def answer(figure: float) -> Answer:
