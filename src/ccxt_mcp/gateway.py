@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Generator, Hashable, Mapping
+from collections.abc import Callable, Generator, Hashable, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import partial
 from math import inf
-from typing import Any, TypeVar
+from typing import Any
 
 import structlog
 
 from ccxt_mcp import rates
+from ccxt_mcp.attempts import Attempts
 from ccxt_mcp.call import Call, Sent, frozen, resolved
 from ccxt_mcp.envelope import Envelope, Metadata
 from ccxt_mcp.errors import Code, Failure
@@ -23,7 +24,6 @@ from ccxt_mcp.exchanges.permissions import Permissions, key_permissions
 from ccxt_mcp.exchanges.pool import Download, Pool
 from ccxt_mcp.exchanges.replies import checked, is_ticker_of
 from ccxt_mcp.exchanges.store import MarketSet
-from ccxt_mcp.exchanges.translate import Reply, fate_of, translate
 from ccxt_mcp.exchanges.venue import Gate, Trace, Venue, VenueKey
 from ccxt_mcp.guards.batch import Batcher
 from ccxt_mcp.guards.breaker import Breakers
@@ -35,14 +35,11 @@ from ccxt_mcp.settings import Settings
 from ccxt_mcp.text import clean_text
 
 log = structlog.get_logger(__name__)
-T = TypeVar("T")
 
-_ATTEMPTS = 3
-_FIRST_BACKOFF = 0.1
-_MOST_BACKOFF = 1.0
-_REFUSED_PAUSE = 1.0  # seconds without requests after a 429 that does not say how long
 _SEND_SHARE = 0.97  # an attempt ends a little before its caller gives up, so that breaker and meters learn of it
-_NOT_REPEATED = frozenset({Code.CIRCUIT_OPEN, Code.EMPTY_REPLY, Code.CLOCK_SKEW})
+
+LiveAnswers = Callable[[VenueKey, str, Mapping[str, Any]], Served[Any] | None]
+"""(key, method, arguments) -> what a live stream knows instead of an answer; None where that must be asked for."""
 
 _until: ContextVar[float] = ContextVar("ccxt_mcp_until", default=inf)
 
@@ -74,11 +71,12 @@ class Gateway:
         self.breakers = Breakers(clock=clock)
         self.meters = Meters(clock=clock)
         self.catalogue = Catalogue(settings.cache_dir)
+        self.live: LiveAnswers = _no_streams
+        self._attempts = Attempts(settings, self.breakers, self.rates, self.meters, clock=clock, jitter=jitter)
         self._writes: dict[VenueKey, int] = {}
         self._batchers: dict[tuple[VenueKey, Any], Batcher[str, Any]] = {}
         self._clock = clock
         self._wall = wall
-        self._jitter = jitter
 
     # -- the route ---------------------------------------------------------------------------------------------------
 
@@ -162,7 +160,7 @@ class Gateway:
             return await key_permissions(venue, trace=trace)
 
         with rates.until(self._clock() + self.time_left()):
-            return await self._attempt(venue.key, "keyPermissions", ask, Trace())
+            return await self._attempts.once(venue.key, "keyPermissions", ask, Trace())
 
     async def open(self, exchange: str, account: str | None = None) -> Venue:
         """Return the exchange with its markets loaded.
@@ -215,11 +213,12 @@ class Gateway:
         return round(self._wall() * 1000)
 
     def _at_hand(self, call: Call, row: Method, key: VenueKey) -> Served[Any] | None:
-        """Return what is fresh in the cache, without a task or a timer: there is nothing to wait for."""
+        """Return what a stream tells or is fresh in the cache, without a task or a timer: there is no waiting."""
         venue = self.pool.ready(key, through=self._load_markets)
         if venue is None or call.method == "loadMarkets":
             return None
-        return self.cache.fresh(self._cache_key(call, row, key, resolved(venue, call)))
+        arguments = resolved(venue, call)
+        return self.live(key, call.method, arguments) or self.cache.fresh(self._cache_key(call, row, key, arguments))
 
     def _cache_key(self, call: Call, row: Method, key: VenueKey, arguments: Mapping[str, Any]) -> Hashable:
         """Return what decides an answer. What an account has is asked anew after each of its writes."""
@@ -285,7 +284,7 @@ class Gateway:
 
         if venue.brokered(method):
             return await operation(Trace())  # its own requests take the read route, with all guards
-        return await self._send(venue.key, method, operation, resync=partial(self._resync, venue))
+        return await self._attempts.repeated(venue.key, method, operation, resync=partial(self._resync, venue))
 
     async def _ask(self, venue: Venue, method: str, arguments: Mapping[str, Any], trace: Trace) -> Any:
         fitted = venue.fitted(method, arguments, now_ms=self.now_ms())
@@ -304,10 +303,10 @@ class Gateway:
             trace.fate = "rejected"  # a broker of ours does all or nothing
             return await operation(trace)
         if urgent:
-            return await self._attempt(venue.key, method, operation, trace)
+            return await self._attempts.once(venue.key, method, operation, trace)
         with self.breakers.of(venue.key.exchange).admit() as admission:
             try:
-                return await self._attempt(venue.key, method, operation, trace)
+                return await self._attempts.once(venue.key, method, operation, trace)
             except Failure as failure:
                 if not trace.sent:
                     admission.abandoned()
@@ -316,88 +315,6 @@ class Gateway:
                 raise
 
     # -- behind the cache ------------------------------------------------------------------------------------------
-
-    async def _send(
-        self,
-        key: VenueKey,
-        method: str,
-        operation: Callable[[Trace], Awaitable[T]],
-        *,
-        resync: Callable[[], Awaitable[bool]] | None = None,
-    ) -> T:
-        """Run an operation behind the breaker, repeating reads with jittered back-off while time remains.
-
-        The breaker hears one verdict per call, not per attempt, so that retries alone never open it.
-
-        `resync` corrects our clock after the exchange found it wrong; then the operation runs once more.
-
-        Raises:
-            Failure: the last one that the exchange gave cause for; our own budget's only if nothing was ever sent.
-        """
-        patience = self._clock() + self.settings.deadline / 2
-        failure: Failure | None = None
-        attempt = 1
-        with self.breakers.of(key.exchange).admit() as admission:
-            while True:
-                trace = Trace()
-                try:
-                    return await self._attempt(key, method, operation, trace)
-                except Failure as told:
-                    if failure is None and not trace.sent:
-                        admission.abandoned()  # the exchange was never asked, so it is not to blame
-                        raise
-                    failure = told if trace.sent else failure or told
-                if failure.code is Code.CLOCK_SKEW and resync is not None and await resync():
-                    resync = None
-                    continue
-                pause = self._pause_before_retry(METHODS[method], failure, attempt, patience)
-                if failure.code is Code.RATE_LIMITED and pause is None:
-                    failure.retry_after = failure.retry_after or _REFUSED_PAUSE
-                if pause is None or self.rates.wait(key, trace.cost) > max(_MOST_BACKOFF, pause):
-                    raise failure  # a tight budget is kept for calls, not spent on repeating one
-                await asyncio.sleep(pause)
-                attempt += 1
-
-    async def _attempt(self, key: VenueKey, method: str, operation: Callable[[Trace], Awaitable[T]], trace: Trace) -> T:
-        started = self._clock()
-        failure: Failure | None = None
-        try:
-            async with asyncio.timeout_at(self._attempt_ends(method)):
-                return await operation(trace)
-        except Failure as told:
-            failure = told
-            trace.fate = fate_of(told, told, sent=trace.sent, acknowledged=trace.acknowledged)
-            if told.code is Code.RATE_LIMITED and trace.ended < trace.sent:  # refused while waiting for the others
-                failure = Failure(Code.TIMEOUT, f"{key.exchange} did not answer in time.")
-            raise failure from None
-        except Exception as error:
-            failure = translate(error, exchange=key.exchange, reply=trace.reply if trace.sent else Reply())
-            trace.fate = fate_of(error, failure, sent=trace.sent, acknowledged=trace.acknowledged)
-            if failure.code is Code.INTERNAL:
-                log.exception("a call crashed before it was sent", exchange=key.exchange, method=method)
-            if failure.code is Code.RATE_LIMITED:
-                self.rates.block(key, failure.retry_after or _REFUSED_PAUSE)
-            raise failure from None
-        finally:
-            if trace.sent:
-                code = failure.code if failure else None
-                self.meters.record(key.exchange, method, seconds=self._clock() - started, failure=code)
-
-    def _attempt_ends(self, method: str) -> float | None:
-        """Return when an attempt is given up, on the loop's clock. Markets load on for callers to come."""
-        if method == "loadMarkets":
-            return self._clock() + 3 * self.settings.deadline
-        return None if rates.deadline() == inf else rates.deadline()
-
-    def _pause_before_retry(self, row: Method, failure: Failure, attempt: int, patience: float) -> float | None:
-        """Return the seconds until the next attempt; None where another one is useless, impolite or too late."""
-        if not row.retryable or not failure.code.retryable or failure.code in _NOT_REPEATED or attempt >= _ATTEMPTS:
-            return None
-        if failure.code is Code.RATE_LIMITED and failure.retry_after is None:
-            return None  # who does not say how long to wait is not asked again at once
-        backoff = min(_MOST_BACKOFF, _FIRST_BACKOFF * 2 ** (attempt - 1)) * (0.5 + self._jitter())
-        pause = max(backoff, failure.retry_after or 0.0)
-        return pause if self._clock() + pause < min(patience, rates.deadline()) else None
 
     async def _resync(self, venue: Venue) -> bool:
         """Measure anew how far our clock is off the exchange's; return whether that worked."""
@@ -408,13 +325,13 @@ class Gateway:
             await venue.call("loadTimeDifference", trace=trace)
 
         try:
-            await self._attempt(venue.key, "fetchTime", measure, Trace())
+            await self._attempts.once(venue.key, "fetchTime", measure, Trace())
         except Failure:
             return False
         return True
 
     async def _load_markets(self, key: VenueKey, download: Download) -> MarketSet:
-        return await self._send(key, "loadMarkets", download)
+        return await self._attempts.repeated(key, "loadMarkets", download)
 
     def _batcher(self, venue: Venue, symbol: str) -> Batcher[str, Any]:
         """Return the batcher of the symbol's kind of market: exchanges answer one kind at a time."""
@@ -452,6 +369,10 @@ class Gateway:
         await self.cache.close()
         await self.catalogue.close()
         await self.pool.close()
+
+
+def _no_streams(_key: VenueKey, _method: str, _arguments: Mapping[str, Any]) -> None:
+    """Know nothing: there are no streams before somebody brings them."""
 
 
 def _request_id() -> str:
