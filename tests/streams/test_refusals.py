@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import ccxt.pro
@@ -9,10 +11,11 @@ import pytest
 from ccxt.base.errors import BadSymbol, ExchangeError, NotSupported, PermissionDenied
 
 from ccxt_mcp.errors import Code
-from ccxt_mcp.simulator import Fault
+from ccxt_mcp.exchanges.live import Live
+from ccxt_mcp.simulator import Fault, Simulator
 from ccxt_mcp.streams import Channel
 from desk.house import SPOT, SWAP
-from streams.rig import PRIVATE, PUBLIC, Reader, Rig, consistent, of_order, until
+from streams.rig import BOOK, PRIVATE, PUBLIC, Hurried, Reader, Rig, consistent, nudge, of_order, open_rig, until
 
 
 async def instance(rig: Rig, reader: Reader) -> Any:
@@ -101,3 +104,33 @@ async def test_a_connection_that_we_close_ourselves_is_a_gap_to_all_who_share_it
         await reader.until(lambda one: one.kinds == ["data", "gap", "data"])
         consistent(reader)
     assert fast.connections() == 1
+
+
+async def test_what_may_pass_ends_a_stream_that_worked_after_some_tries_only(still: Rig) -> None:
+    reader = await still.watch(Channel.BOOK)
+    await nudge(still, lambda: reader.data)
+    blocked = Fault("403", path=PUBLIC)
+    still.simulator.faults.set(Fault("close", path=f"{PUBLIC}/", times=1), replace(blocked, times=2))
+    await nudge(still, lambda: not still.simulator.faults.active and reader.kinds == ["data", "gap", "data"])
+    still.simulator.faults.set(Fault("close", path=f"{PUBLIC}/", times=1), blocked)
+    await nudge(still, lambda: reader.kinds[-1] == "error")
+    assert reader.events[-1].failure is not None
+    assert reader.events[-1].failure.code is Code.ACCESS_BLOCKED
+    await reader.ended()
+
+
+async def test_a_silent_stream_that_cannot_be_subscribed_to_anew_has_its_connection_made_anew_now_and_then(
+    tmp_path: Path, quiet: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offers = Live.offers
+    monkeypatch.setattr(Live, "offers", lambda live, method: "unWatch" not in method and offers(live, method))
+    simulator = Simulator(clock=Hurried(300), tick=0.02, ip_limit=None)
+    async with simulator, open_rig(tmp_path, simulator, patience=0.01) as rig:
+        reader = await rig.watching(Channel.BOOK)
+        simulator.faults.set(Fault("silence", path=f"{PUBLIC}/{BOOK}"))
+        await until(lambda: simulator.requests.by_path[PUBLIC] == 2)
+        assert reader.stream.counters.stale == 1
+        simulator.faults.clear()
+        await reader.until(lambda one: one.kinds[-2:] == ["gap", "data"])
+        assert simulator.requests.by_path[PUBLIC] <= 4
+        consistent(reader)

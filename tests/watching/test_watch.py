@@ -167,6 +167,22 @@ async def test_what_an_operator_does_not_allow_is_not_watched(tmp_path: Path, ma
         assert refused["code"] == "TAPS010"
 
 
+async def test_an_account_that_is_rejected_is_told_as_a_failure(tmp_path: Path, market: Market) -> None:
+    keys = tmp_path / "keys.toml"
+    keys.write_text('api_key = "a-wrong-key-of-mine"\nsecret = "a-wrong-secret-of-mine"\n')
+    keys.chmod(0o600)
+    bad = {"exchange": "venue", "mode": "simulated", "credentials": f"file:{keys}"}
+    async with open_house(tmp_path / "bad", market.simulator, accounts={"bad": bad}) as house:
+        for channels in (["orders", "balance"], ["positions"]):
+            answer = await house.ask("stream_watch", account="bad", seconds=20, channels=channels)
+            assert error(answer)["code"] == "TAPS002"
+            assert "of-mine" not in str(answer)
+        both = data(await house.ask("stream_watch", account="bad", symbol=SPOT, channels=["book", "orders"], seconds=1))
+        assert [row["channel"] for row in rows(both["failed"])] == ["orders"]
+        waiting: dict[str, Any] = {"symbol": SWAP, "condition": "liquidation_within", "value": 5, "seconds": 600}
+        assert error(await house.ask("stream_wait", account="bad", **waiting))["code"] == "TAPS002"
+
+
 # -- stream_wait -------------------------------------------------------------------------------------------------------
 
 

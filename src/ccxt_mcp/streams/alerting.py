@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from contextvars import Context
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -264,22 +264,24 @@ class Alerting:
         async with following(self.hub, topics) as follow:
             if len(follow.failures) == len(topics):
                 raise next(iter(follow.failures.values()))
-            yield list(follow.streams.values()), self._fed(watcher, follow, exchange, symbol, account)
+            async with aclosing(self._fed(watcher, follow, exchange, symbol, account)) as seen:
+                yield list(follow.streams.values()), seen
 
     async def _fed(
         self, watcher: Watcher, follow: Following, exchange: str, symbol: str, account: str | None
-    ) -> AsyncIterator[tuple[Event | None, Fired | None]]:
+    ) -> AsyncGenerator[tuple[Event | None, Fired | None]]:
         order_id = watcher.condition.order_id
         looks = ever(inf) if order_id is None else chain([0.0, _SUBSCRIBED], ever(_LOOK_AGAIN))
-        async for topic, event in follow.events_and_pauses(looks):
-            if topic is None or event is None:
-                order = (await self.find(exchange, account, order_id or "", symbol)).unwrap()
-                yield None, watcher.see(Channel.ORDERS, [order], self.hub.gateway.now_ms())
-                continue
-            if event.kind in ("gap", "stale"):
-                watcher.gap()
-            seen = watcher.see(topic.channel, event.data, event.at_ms) if event.kind == "data" else None
-            yield event, seen
+        async with aclosing(follow.events_and_pauses(looks)) as told:
+            async for topic, event in told:
+                if topic is None or event is None:
+                    order = (await self.find(exchange, account, order_id or "", symbol)).unwrap()
+                    yield None, watcher.see(Channel.ORDERS, [order], self.hub.gateway.now_ms())
+                    continue
+                if event.kind in ("gap", "stale"):
+                    watcher.gap()
+                seen = watcher.see(topic.channel, event.data, event.at_ms) if event.kind == "data" else None
+                yield event, seen
 
     async def _fire(self, watch: Watch, fired: Fired) -> bool:
         """Record a firing, and tell of it if no other process did; return whether the alert has ended."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing, asynccontextmanager
 from itertools import repeat
 from math import inf
 
@@ -35,15 +35,16 @@ class Following:
         subscription.ready = self._ready
         self._ready.set()
 
-    async def events(self) -> AsyncIterator[tuple[Topic, Event]]:
+    async def events(self) -> AsyncGenerator[tuple[Topic, Event]]:
         """Yield events until all streams have ended."""
-        async for topic, event in self.events_and_pauses(repeat(inf)):
-            if topic is not None and event is not None:
-                yield topic, event
+        async with aclosing(self.events_and_pauses(repeat(inf))) as events:
+            async for topic, event in events:
+                if topic is not None and event is not None:
+                    yield topic, event
 
     async def events_and_pauses(
         self, pauses: Iterator[float]
-    ) -> AsyncIterator[tuple[Topic, Event] | tuple[None, None]]:
+    ) -> AsyncGenerator[tuple[Topic, Event] | tuple[None, None]]:
         """Yield events, and nothing each time when so many seconds are over, until all streams have ended."""
         loop = asyncio.get_running_loop()
         due = loop.time() + next(pauses)

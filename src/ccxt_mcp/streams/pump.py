@@ -22,6 +22,8 @@ _FIRST_PAUSE = 0.25
 _LONGEST_PAUSE = 30.0
 _STEADY = 10.0  # seconds of work after which a stream that breaks is not called a failing one
 _LONGEST_PATIENCE = 8  # times a channel's own, for markets that are just quiet
+_STUCK = frozenset({2, 4, 8, 16})  # silences in a row after which the connection of what has no `unWatch…` is made anew
+_CHANCES = 3  # that a stream which worked has after what may pass, such as a clock that is off or a wall in between
 _UNWATCH = 5.0  # seconds for the exchange to confirm
 _LOOK = 0.1  # seconds between two looks whether there is a connection yet
 _SETTLED = 0.5  # seconds that a subscription takes, after which a request tells of everything before it
@@ -30,6 +32,7 @@ _IN_A_ROW = 100  # updates that ccxt had ready, after which others get their tur
 _APART = 0.5  # seconds between two such requests of one instance, however many streams it has
 _OUT_OF_STEP = frozenset({"ChecksumError", "InvalidNonce"})  # what ccxt calls a book that lost an increment
 _UNAVAILABLE = frozenset({Code.METHOD_NOT_SUPPORTED, Code.INVALID_ARGUMENT, Code.REFUSED, Code.EXCHANGE_ERROR})
+_MAY_PASS = frozenset({Code.CREDENTIALS_REJECTED, Code.ACCESS_BLOCKED})
 _EVENTFUL = frozenset({Channel.TRADES, Channel.ORDERS, Channel.OWN_TRADES})  # of these each row was an event
 
 
@@ -82,6 +85,7 @@ class Pump:
         self._audit: asyncio.Task[None] | None = None
         self._had_data = False
         self._worked = False
+        self._silences = 0
         self._subscribed = False
         self._untrue = False
 
@@ -105,8 +109,9 @@ class Pump:
                     failures = 0
                 if self._stream.state != "stale" and failure is not self._told:
                     self._stream.broke(failure)
-                self._give_up_if_useless(failure)
-                if self._subscribed and not await self.unwatch() and self._untrue:
+                self._give_up_if_useless(failure, failures)
+                stuck = self._untrue or self._silences in _STUCK
+                if self._subscribed and not await self.unwatch() and stuck:
                     await self._live.reconnect()
                 await asyncio.sleep(self._pause(failures))
                 failures += 1
@@ -198,11 +203,13 @@ class Pump:
         """Note that updates come; those after a silence are behind a gap."""
         self._had_data = self._worked = True
         self._waits = self._patience
+        self._silences = 0
         if self._stream.state == "stale":
             self._stream.broke(Failure(Code.TIMEOUT, f"{self._live.key.exchange} was silent for too long."))
 
-    def _give_up_if_useless(self, failure: Failure) -> None:
-        if failure.code.retryable or failure.code is Code.INTERNAL:
+    def _give_up_if_useless(self, failure: Failure, failures: int) -> None:
+        may_pass = self._worked and failures < _CHANCES and failure.code in _MAY_PASS
+        if failure.code.retryable or failure.code is Code.INTERNAL or may_pass:
             return
         if failure.code not in _UNAVAILABLE:
             raise failure
@@ -222,6 +229,7 @@ class Pump:
             self._silence = self._loop.call_at(due, self._watch_for_silence)
             return
         self._waits = min(self._waits * 2, self._patience * _LONGEST_PATIENCE)
+        self._silences += 1
         if self._stream.state == "live":
             self._stream.silent()
         self._interrupt(Failure(Code.TIMEOUT, f"{self._live.key.exchange} was silent for too long."))

@@ -1,8 +1,9 @@
 """Live streams: watch for a while, wait for something, and alerts that outlive a call."""
 
 import asyncio
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from mcp.server.mcpserver import Context
@@ -81,6 +82,8 @@ async def stream_watch(
             order = await alerting.find(exchange, account, wanted.order_id, symbol)
             watch.look(exchange, symbol, order.unwrap(), alerting.hub.gateway.now_ms())
         ended = await watch.run(context, seconds, updates)
+        if not watch.updates and (failures := watch.failures):
+            raise failures[0]
         return _watched(alerting, watch, ended)
 
 
@@ -104,6 +107,13 @@ class _Watch:
     def updates(self) -> int:
         return sum(seen.updates for seen in self.seen.values())
 
+    @property
+    def failures(self) -> list[Failure]:
+        """Why streams have ended, if all of them have."""
+        streams = [self.follow.streams[topic] for topic in self.seen]
+        ended = [stream.failure for stream in streams if stream.state == "failed" and stream.failure is not None]
+        return ended if len(ended) == len(streams) else []
+
     def look(self, exchange: str, symbol: str | None, order: dict[str, Any], at_ms: int) -> None:
         """Look at an order as it was before anything was told of it."""
         watcher = self._watchers.get((exchange, symbol))
@@ -117,8 +127,8 @@ class _Watch:
             return "condition"
         telling = asyncio.create_task(_tell(context, seconds, lambda: f"{self.updates} updates"))
         try:
-            async with asyncio.timeout(seconds):
-                async for topic, event in self.follow.events():
+            async with asyncio.timeout(seconds), aclosing(self.follow.events()) as events:
+                async for topic, event in events:
                     self._take(topic, event)
                     if self.met is not None or self.order_ended is not None:
                         return "condition"
@@ -211,35 +221,59 @@ async def stream_wait(
     account = alerting.account_of(wanted, exchange, account)
     venue = await alerting.hub.gateway.open(exchange, account)
     watcher = Watcher(wanted, symbol=venue.resolve(symbol))
-    gaps = 0
-    fired: Fired | None = None
-    streams: list[Stream] = []
+    wait = _Wait(watcher)
     began = asyncio.get_running_loop().time()
     telling = asyncio.create_task(_tell(context, seconds, lambda: _so_far(watcher)))
     try:
-        async with alerting.watching(watcher, exchange, symbol, account) as watched:
-            streams, seen = watched
-            async with asyncio.timeout(seconds):
-                async for event, fired in seen:
-                    gaps += event is not None and event.kind == "gap"
-                    if event is not None and event.kind == "error" and event.failure is not None:
-                        raise event.failure
-                    if fired is not None or watcher.ended is not None:
-                        break
-    except TimeoutError:
-        fired = None
+        async with alerting.watching(watcher, exchange, symbol, account) as (wait.streams, seen):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await wait.until_it_ends(seen)
     finally:
         telling.cancel()
     data = {
-        "met": fired is not None,
+        "met": wait.fired is not None,
         "condition": wanted.words(venue.resolve(symbol)),
-        "seen": fired.facts if fired else watcher.distance,
+        "seen": wait.fired.facts if wait.fired else watcher.distance,
         "orderEnded": watcher.ended,
         "waitedSeconds": round(asyncio.get_running_loop().time() - began, 3),
-        "gaps": gaps,
-        "trouble": _trouble(streams, nothing=fired is None and all(stream.last_at is None for stream in streams)),
+        "gaps": wait.gaps,
+        "trouble": wait.trouble,
     }
-    return Envelope(alerting.hub.gateway.metadata(**_freshness(streams)), data=as_data(data))
+    return Envelope(alerting.hub.gateway.metadata(**_freshness(wait.streams)), data=as_data(data))
+
+
+@dataclass
+class _Wait:
+    """What happens while a condition is waited for."""
+
+    watcher: Watcher
+    streams: list[Stream] = field(default_factory=list[Stream])
+    fired: Fired | None = None
+    gaps: int = 0
+
+    async def until_it_ends(self, seen: AsyncIterator[tuple[Event | None, Fired | None]]) -> None:
+        """Wait until the condition is met, or cannot be any more."""
+        async for event, fired in seen:
+            self.fired = fired
+            if fired is not None or self.watcher.ended is not None:
+                return
+            self.gaps += event is not None and event.kind == "gap"
+            if event is not None and event.kind == "error" and event.failure and self._is_vain:
+                raise event.failure
+
+    @property
+    def _is_vain(self) -> bool:
+        """Whether so many streams have ended that nothing more can be seen: an account's, or all of them."""
+        ended = [stream for stream in self.streams if stream.state == "failed"]
+        return len(ended) == len(self.streams) or any(stream.row.private for stream in ended)
+
+    @property
+    def trouble(self) -> str | None:
+        """What keeps the streams from telling, if anything does."""
+        told = next((stream.failure.message for stream in self.streams if stream.failure is not None), None)
+        nothing = self.fired is None and all(stream.last_at is None for stream in self.streams)
+        return told or ("Nothing came in that time." if nothing else None)
 
 
 @tool("Open streams", open_world=False, default=False)
@@ -378,12 +412,6 @@ def _stream_row(stream: Stream) -> list[Any]:
         *_whose(stream), stream.key.venue.mode, stream.readers, None if age is None else round(age * 1000),
         counters.updates, counters.breaks, counters.stale, counters.dropped, counters.filled,
     ]  # fmt: skip
-
-
-def _trouble(streams: list[Stream], *, nothing: bool) -> str | None:
-    """Return what keeps streams from telling, if anything does."""
-    told = next((stream.failure.message for stream in streams if stream.failure is not None), None)
-    return told or ("Nothing came in that time." if nothing else None)
 
 
 def _so_far(watcher: Watcher) -> str:
