@@ -15,7 +15,7 @@ import structlog
 from ccxt_mcp.call import Call, Sent
 from ccxt_mcp.desk.approvals import Approvals, Wish
 from ccxt_mcp.desk.confirmation import Approver
-from ccxt_mcp.desk.fills import Fills
+from ccxt_mcp.desk.fills import Fills, expected_end
 from ccxt_mcp.desk.lookup import Lookup, Wanted
 from ccxt_mcp.desk.plan import Placement, Plan, Planner, create_call, number
 from ccxt_mcp.desk.prices import Prices
@@ -277,12 +277,11 @@ class Desk:
         """
         if order.get("status") is None:
             wanted = Wanted(plan.key.exchange, plan.account, plan.order.symbol, order["id"], plan.sent_id)
-            found = await self.fills.told(wanted, final=plan.order.type == "market")
+            found = await self.fills.told(wanted, end=expected_end(plan)) if intent.kind == "create" else None
             found = found or (await self.lookup.find(wanted)).order
             if found is not None:
-                order = (
-                    order | {name: value for name, value in found.items() if value is not None} | _ours(plan, intent)
-                )
+                told = {name: value for name, value in found.items() if value is not None}
+                order = order | told | _ours(plan, intent)
                 await settling
                 await self._note(intent, order)
         return Envelope(sent.metadata, data=shown_order(order) | {"effective": plan.effective})

@@ -9,9 +9,11 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from contextvars import Context
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from ccxt_mcp.desk.lookup import Wanted
+from ccxt_mcp.desk.plan import Plan
+from ccxt_mcp.desk.prices import decimal_of
 from ccxt_mcp.errors import Failure
 from ccxt_mcp.methods import Tier, permit
 from ccxt_mcp.streams import Channel, Event, Hub, Subscription, Topic
@@ -19,12 +21,14 @@ from ccxt_mcp.streams.stream import Stream
 
 _HOLD = 600.0  # seconds after its last order for which an account's stream is kept open
 _LONGEST_WAIT = 1.0
-_SHORT_WAIT = 0.3  # where the stream was opened only now, and may have come too late
-_YOUNG = 1.0
-_SETTLES = 0.05  # in which an order that takes liquidity is filled
+_SHORT_WAIT = 0.1  # where the stream was opened only now, and may have come too late
+_YOUNG = 2.0
+_SETTLES = 0.01  # in which the fill of an order that takes liquidity follows the first word of it
 _DISTRUST = 30.0  # seconds without waiting for a stream that did not tell of an order
 _REMEMBERED = 500
 _FINAL = frozenset({"closed", "canceled", "expired", "rejected"})
+
+Expected = Literal["at once", "perhaps", "later"]
 
 
 @dataclass(slots=True)
@@ -76,21 +80,24 @@ class Fills:
             heard.task = asyncio.create_task(listening, name=f"orders of {key.account}", context=Context())
         heard.used_at = now
 
-    async def told(self, wanted: Wanted, *, final: bool) -> dict[str, Any] | None:
-        """Return an order as its account's stream tells it; None where that is not told soon.
+    async def told(self, wanted: Wanted, *, end: Expected) -> dict[str, Any] | None:
+        """Return a new order as its account's stream tells it; None where that is not told soon.
+
+        Of an order that was changed a stream may still tell what it was: that one must be asked for.
 
         Args:
             wanted: the order.
-            final: whether it is about to end, so that its end is waited for.
+            end: when it ends, as far as that is known: an end at once is waited for, one that may come shortly.
         """
         heard, now = self._accounts.get((wanted.exchange, wanted.account)), self._clock()
         if heard is None or not heard.up or now < heard.distrusted_until:
             return None
-        wait = min(_SHORT_WAIT if now - heard.opened_at < _YOUNG else _LONGEST_WAIT, self._hub.gateway.time_left() / 4)
-        found = await _heard_of(heard, wanted, wait, final=final)
-        if found is None:
+        young = now - heard.opened_at < _YOUNG
+        wait = min(_SHORT_WAIT if young else _LONGEST_WAIT, self._hub.gateway.time_left() / 4)
+        found = await _heard_of(heard, wanted, wait, final=end == "at once")
+        if found is None and not young:
             heard.distrusted_until = self._clock() + _DISTRUST
-        elif not final:
+        if found is not None and end == "perhaps":
             found = await _heard_of(heard, wanted, _SETTLES, final=True) or found
         return found
 
@@ -128,6 +135,17 @@ class Fills:
                 _keep(heard.orders, row)
             heard.news.set()
         return True
+
+
+def expected_end(plan: Plan) -> Expected:
+    """Return whether an order surely ends at once, surely rests, or neither is sure."""
+    order, touch = plan.order, decimal_of(plan.effective.get("bid" if plan.order.side == "buy" else "ask"))
+    if order.type == "market" or order.time_in_force in {"IOC", "FOK"}:
+        return "at once"
+    if order.price is None or touch is None or order.trigger_price is not None:
+        return "perhaps"
+    rests = order.price <= touch if order.side == "buy" else order.price >= touch
+    return "later" if rests else "perhaps"
 
 
 async def _heard_of(heard: _Account, wanted: Wanted, seconds: float, *, final: bool) -> dict[str, Any] | None:
