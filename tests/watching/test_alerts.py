@@ -102,12 +102,7 @@ async def test_an_order_filled_before_anybody_watched_fires(lively: House) -> No
     placed = data(await lively.order())
     arguments = {"symbol": SPOT, "condition": "order_filled", "order_id": placed["id"]}
     made = data(await lively.ask("stream_alert_create", **arguments))
-    async with asyncio.timeout(PATIENCE):
-        while True:
-            [row] = rows(data(await lively.ask("stream_alert_list", None))["alerts"])
-            if row["state"] == "fired":
-                break
-            await asyncio.sleep(0.05)
+    row = await the_fired_one(lively)
     assert (row["id"], row["account"], row["fired"]["filled"]) == (made["id"], "venue", placed["filled"])
 
 
@@ -116,12 +111,7 @@ async def test_an_order_that_ends_unfilled_is_told_as_well(lively: House) -> Non
     arguments = {"symbol": SPOT, "condition": "order_filled", "order_id": placed["id"]}
     data(await lively.ask("stream_alert_create", **arguments))
     await lively.ask("trade_cancel_order", order_id=placed["id"])
-    async with asyncio.timeout(PATIENCE):
-        while True:
-            [row] = rows(data(await lively.ask("stream_alert_list", None))["alerts"])
-            if row["state"] == "fired":
-                break
-            await asyncio.sleep(0.05)
+    row = await the_fired_one(lively)
     assert row["fired"]["orderEnded"] == "canceled"
 
 
@@ -215,6 +205,16 @@ async def until_fired(market: Market, house: House, alert_id: str, *, moving: bo
     return await market.until(look, moving=moving)
 
 
+async def the_fired_one(house: House) -> dict[str, Any]:
+    """The only alert of a house, as soon as it has fired."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            [row] = rows(data(await house.ask("stream_alert_list", None))["alerts"])
+            if row["state"] == "fired":
+                return row
+            await asyncio.sleep(0.05)
+
+
 def watched(market: Market) -> Any:
     async def look() -> bool:
         return {"publicTrade.BTCUSDT", "tickers.BTCUSDT"} <= market.topics
@@ -237,10 +237,5 @@ async def test_an_order_that_ends_before_its_stream_is_up_is_told(lively: House,
     assert made["metadata"]["account"] == account
     assert made["metadata"]["mode"] == {"venue": "simulated", "paper": "paper"}[account]
     await lively.ask("trade_cancel_order", order_id=placed["id"], account=account)
-    async with asyncio.timeout(PATIENCE):
-        while True:
-            [row] = rows(data(await lively.ask("stream_alert_list", None))["alerts"])
-            if row["state"] == "fired":
-                break
-            await asyncio.sleep(0.05)
+    row = await the_fired_one(lively)
     assert row["fired"]["orderEnded"] == "canceled"
