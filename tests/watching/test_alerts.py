@@ -38,10 +38,18 @@ async def test_an_alert_outlives_its_call_and_fires_once(market: Market) -> None
     assert "trades above" in made["when"]
     told = await market.until(lambda: fired(market, made["id"]), moving=True)
     assert (told["state"], told["firedCount"]) == ("fired", 1)
+    assert told["firedMs"] >= told["createdMs"]
     assert told["fired"]["price"] >= max(ahead) - 0.05
     for _ in range(5):
         await market.go_on()
     assert (await fired(market, made["id"]) or {})["firedCount"] == 1
+
+
+async def test_what_holds_already_fires_at_once_and_not_before_it_was_made(market: Market) -> None:
+    await market.told("stream_watch", channels=["ticker", "trades"], seconds=0.3)
+    made = await alert(market, value=1)
+    told = await market.until(lambda: fired(market, made["id"]))
+    assert told["firedMs"] >= made["createdMs"]
 
 
 async def test_one_that_repeats_fires_at_each_crossing(market: Market) -> None:

@@ -289,7 +289,8 @@ class Alerting:
         alert = watch.alert
         side = watch.watcher.condition.side
         facts = fired.facts | ({} if side is None else {"side": side})
-        told = await alerts.fire(alert.id, facts, fired.at_ms, alert.fired_count)
+        at_ms = max(fired.at_ms, alert.created_ms)  # what a stream knew before counts as seen when the alert was made
+        told = await alerts.fire(alert.id, facts, at_ms, alert.fired_count)
         now = await alerts.get(alert.id)
         if now is None:
             return True
